@@ -1,0 +1,53 @@
+"""A trained network and its image contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Colour = Literal["rgb", "bgr", "grey", "luma", "mask", "scalar"]
+Task = Literal["restore", "generate", "segment"]
+Tiling = Literal["exact", "whole"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One input or output tensor, (1, channels, H, W).
+
+    A pixel value v in [0, 1] becomes (v - mean) / std for the network, and the result lies in `range`; outputs are read back the same way and clamped
+    to `range`, never stretched.
+    """
+
+    name: str
+    channels: int = 3
+    colour: Colour = "rgb"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    range: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Enhancer:
+    """`module` maps float32 NCHW tensors as `inputs` say to tensors as `outputs` say.
+
+    `scale`: output side / input side. `multiple_of`: input sides must be multiples of it. `tiling`: "exact" (a finite receptive field: tiles with a halo)
+    or "whole" (global statistics: never tiled silently). `degrade` makes this network's inputs from a clean photograph, (N, 3, H, W) float32 in [0, 1].
+    `sha256` is of the weights file; `source` and `licence` say where the weights come from.
+    """
+
+    name: str
+    module: nn.Module
+    degrade: Callable[[Tensor], tuple[Tensor, ...]]
+    scale: int
+    task: Task = "restore"
+    inputs: tuple[ImageSpec, ...] = (ImageSpec("image"),)
+    outputs: tuple[ImageSpec, ...] = (ImageSpec("enhanced"),)
+    multiple_of: int = 1
+    tiling: Tiling = "exact"
+    source: str = ""
+    licence: str = ""
+    sha256: str = ""

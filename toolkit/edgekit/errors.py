@@ -1,0 +1,57 @@
+"""What can go wrong, for people. Every message says what, got, expected, what next.
+
+EdgekitError
+  UnknownName        a model, target, recipe, backend or calibration set nobody knows; offers the closest ones
+  InvalidFile        a TOML, manifest, picture or folder that cannot be used
+  InvalidCheckpoint  weights that are refused or do not fit
+  MissingToolchain   a runtime's Python packages are absent; carries the pip line
+  LoweringError      a toolchain failed, or did nothing
+  CannotRunHere      the machine cannot measure this
+  OverBudget         measured, and worse than the target allows; carries the lines
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class EdgekitError(Exception):
+    """Base of all errors that a person can act on."""
+
+
+class UnknownName(EdgekitError):
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        super().__init__(f"no {kind} named '{name}'; known: {', '.join(names)}{hint}")
+
+
+class InvalidFile(EdgekitError):
+    pass
+
+
+class InvalidCheckpoint(EdgekitError):
+    pass
+
+
+class MissingToolchain(EdgekitError):
+    def __init__(self, who: str, module: str, extra: str) -> None:
+        super().__init__(f'{who} needs {module}: pip install "edgekit[{extra}]"')
+        self.extra = extra
+
+
+class LoweringError(EdgekitError):
+    pass
+
+
+class CannotRunHere(EdgekitError):
+    pass
+
+
+class OverBudget(EdgekitError):
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report

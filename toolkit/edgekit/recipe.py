@@ -1,0 +1,83 @@
+"""How much to compress: one TOML file per recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from edgekit import toml
+from edgekit.errors import InvalidFile, UnknownName
+
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palettized-6", "palettized-4"]
+Estimator = Literal["min-max", "moving-average", "percentile", "mse"]
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """`precision` names the arithmetic; "fp32" is written as no [quantize] table at all.
+
+    `estimator` chooses each activation's range from the calibration tiles (None: what the backend does best); `percentile` serves that estimator only.
+    `tiles` bounds how many calibration tiles are used. `float_layers` (globs on layer names, as `edgekit inspect` and the manifest list them) and
+    `float_types` ("conv2d", "add" ...) stay in float.
+    """
+
+    precision: Precision
+    estimator: Estimator | None = None
+    percentile: float = 99.99
+    tiles: int = 64
+    float_layers: tuple[str, ...] = ()
+    float_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`backend` holds per-backend changes to [quantize], keyed by backend name: [backend.tflite] estimator = "mse"."""
+
+    name: str
+    description: str = ""
+    quantize: Quantize | None = None
+    backend: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> Precision:
+        return self.quantize.precision if self.quantize else "fp32"
+
+    def for_backend(self, name: str) -> Quantize | None:
+        """The [quantize] table as this backend should see it."""
+        if self.quantize is None or name not in self.backend:
+            return self.quantize
+        return replace(self.quantize, **self.backend[name])
+
+
+def names() -> list[str]:
+    return sorted(p.name.removesuffix(".toml") for p in (files("edgekit") / "recipes").iterdir() if p.name.endswith(".toml"))
+
+
+def load(name_or_path: str) -> Recipe:
+    """A built-in recipe by name, or a TOML file. Raises UnknownName, InvalidFile."""
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        return _read(path.name, path.stem, toml.read(path))
+    if name_or_path not in names():
+        raise UnknownName("recipe", name_or_path, names())
+    resource = files("edgekit") / "recipes" / f"{name_or_path}.toml"
+    return _read(f"{name_or_path}.toml", name_or_path, toml.parse(resource.read_text("utf-8"), f"{name_or_path}.toml"))
+
+
+def _read(where: str, name: str, table: dict[str, Any]) -> Recipe:
+    overrides = table.pop("backend", {})
+    if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
+        raise InvalidFile(f"{where}: backend is {overrides!r}; expected tables such as [backend.tflite]")
+    recipe = toml.build(Recipe, {**table, "name": name}, where)
+    if recipe.quantize is None:
+        if overrides:
+            raise InvalidFile(f"{where}: [backend.*] without [quantize]; expected a [quantize] table that they change")
+        return recipe
+    base = table["quantize"]
+    checked = {
+        backend: {k: getattr(toml.build(Quantize, {**base, **changes}, f"{where}: [backend.{backend}]"), k) for k in changes}
+        for backend, changes in overrides.items()
+    }
+    return replace(recipe, backend=checked)
