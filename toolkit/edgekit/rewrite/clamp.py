@@ -1,0 +1,26 @@
+"""The output is clamped to [0, 1] inside the graph, so that no app has to, and an integer file's last range is known exactly."""
+
+from __future__ import annotations
+
+from torch.fx import GraphModule, Node
+
+from edgekit.rewrite.graph import aten, only_user
+
+
+def clamp(graph: GraphModule) -> int:
+    """Clamps every output. A clamp commutes with PixelShuffle, so it stands before it, where runtimes fuse it into the convolution. Returns their number."""
+    output = graph.graph.output_node()
+    results = output.args[0]
+    nodes = [results] if isinstance(results, Node) else list(results)  # type: ignore[arg-type]
+    for node in nodes:
+        assert isinstance(node, Node)
+        shuffle = node if node.target is aten.pixel_shuffle.default and only_user(node) is output else None
+        inner = shuffle.args[0] if shuffle else node
+        assert isinstance(inner, Node)
+        with graph.graph.inserting_after(inner):
+            clamped = graph.graph.call_function(aten.clamp.default, (inner, 0.0, 1.0))
+        if shuffle:
+            shuffle.replace_input_with(inner, clamped)
+        else:
+            output.replace_input_with(inner, clamped)
+    return len(nodes)
