@@ -1,0 +1,68 @@
+"""How far two pictures are apart. All take float32 (N, C, H, W) or (C, H, W) in [0, 1]; the peak is 1.0, never taken from the data."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CAP_DB = 100.0
+"""PSNR of equal pictures, and the most that is ever reported: beyond it float rounding decides."""
+
+
+def psnr_db(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio over all channels and pixels, clamped to [0, 1] first, at most 100 dB. NaN anywhere gives -inf: it cannot pass."""
+    error = (a.clamp(0, 1).double() - b.clamp(0, 1).double()).square().mean()
+    if not bool(torch.isfinite(error)):
+        return float("-inf")
+    return min(CAP_DB, float(-10 * torch.log10(error.clamp_min(1e-20))))
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """What an 8-bit picture holds: clamp, scale, round half up. uint8."""
+    return (x.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+
+
+def psnr_uint8_db(a: Tensor, b: Tensor) -> float:
+    """PSNR of the two pictures as they would be saved."""
+    return psnr_db(to_uint8(a).float() / 255, to_uint8(b).float() / 255)
+
+
+def ssim(a: Tensor, b: Tensor) -> float:
+    """Structural similarity, 11x11 Gaussian window of sigma 1.5, mean over pixels and channels (Wang, Bovik, Sheikh, Simoncelli 2004).
+
+    (N, C, H, W); sides below 11 px use the largest odd window that fits.
+    """
+    channels, height, width = a.shape[-3:]
+    side = min(11, height - 1 + height % 2, width - 1 + width % 2)
+    offsets = torch.arange(side, dtype=torch.float64) - side // 2
+    line = torch.exp(-offsets.square() / (2 * 1.5**2))
+    window = (line[:, None] * line[None, :] / line.sum().square()).expand(channels, 1, side, side)
+
+    def blur(x: Tensor) -> Tensor:
+        return F.conv2d(x, window, groups=channels)
+
+    x, y = (t.reshape(-1, channels, height, width).clamp(0, 1).double() for t in (a, b))
+    mean_x, mean_y = blur(x), blur(y)
+    var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    value = (2 * mean_x * mean_y + c1) * (2 * covariance + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    return float(value.mean())
+
+
+def colour_shift(a: Tensor, b: Tensor) -> float:
+    """The largest over the channels of |mean(b - a)|: a cast that PSNR hides."""
+    dims = [d for d in range(a.dim()) if d != a.dim() - 3]
+    return float((b.double() - a.double()).mean(dims).abs().max())
+
+
+def banding(a: Tensor, b: Tensor) -> float:
+    """Share of neighbouring pixels that are smooth in `a` (8-bit steps of at most 1) and jump by at least 3 steps in `b`: contours made by quantization."""
+    x, y = to_uint8(a).int(), to_uint8(b).int()
+    smooth = jumps = 0
+    for dim in (-1, -2):
+        flat = x.diff(dim=dim).abs() <= 1
+        smooth += int(flat.sum())
+        jumps += int((flat & (y.diff(dim=dim).abs() >= 3)).sum())
+    return jumps / smooth if smooth else 0.0
