@@ -28,8 +28,9 @@ class Budget:
     delta_psnr_db: float | None = None
     worst_delta_psnr_db: float | None = None
     smooth_psnr_db: float | None = None
+    banding: float | None = None
     colour_shift: float | None = None
-    max_abs: float | None = None
+
 
 
 @dataclass(frozen=True)

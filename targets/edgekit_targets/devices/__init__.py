@@ -1,0 +1,1 @@
+"""What executes model files."""
