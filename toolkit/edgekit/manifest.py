@@ -73,7 +73,9 @@ class ParityReference:
 class Parity:
     """An artifact's outputs against the reference's: PSNR with peak 1.0 on outputs clamped to [0, 1]. `worst_*` stand beside the means.
 
-    The dB are None if the outputs were not `finite`. `delta_*` is the reference's PSNR against ground truth minus the artifact's, None without ground truth.
+    The dB are None if the outputs were not `finite`. `delta_*` is the reference's PSNR against ground truth minus the artifact's over whole pictures, both as saved in
+    8 bits, where the reference is below 36 dB; `smooth_psnr_db` is the least PSNR against the reference over the other, smooth pictures. `banding` is the
+    largest share of smooth pixels that got a contour.
     """
 
     executed_by: ExecutedBy
@@ -91,6 +93,8 @@ class Parity:
     psnr_gt_db: float | None = None
     delta_psnr_db: float | None = None
     worst_delta_psnr_db: float | None = None
+    smooth_psnr_db: float | None = None
+    banding: float | None = None
 
 
 @dataclass(frozen=True)
@@ -187,10 +191,12 @@ class Golden:
     artifacts: tuple[GoldenOutput, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """`created` is ISO 8601 in UTC; `toolchain` maps each package that shaped the files to its version; `calibration` is None if nothing was calibrated."""
 
+    manifest: int = VERSION
+    target: str = ""
     edgekit: str
     created: str
     toolchain: dict[str, str]
@@ -200,8 +206,6 @@ class Manifest:
     calibration: Calibration | None
     reference: Reference
     golden: Golden
-    target: str = ""
-    manifest: int = VERSION
 
     def to_json(self) -> str:
         """The file's text. Raises ValueError where a value does not fit the schema: a bug of the caller, not of the user."""
