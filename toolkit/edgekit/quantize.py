@@ -1,0 +1,192 @@
+"""Activation ranges for 8-bit quantization, and which layers stay float. Plain torch: every backend that lets us choose a range uses these.
+
+An estimator sees the calibration tensors of one activation, one after the other, and then gives the range [lo, hi] that 256 levels should span.
+The range always holds 0, because affine quantization must represent it exactly (zero padding, ReLU).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from edgekit.recipe import Estimator
+
+LEVELS = 255
+"""Steps between the lowest and the highest of 256 levels."""
+
+HALF_BINS = 4096
+"""Histogram bins on each side of zero; at least half of those on the wider side hold data, that is 8 or more per quantization step."""
+
+MEMORY = 0.1
+"""Weight of the newest tensor in a moving average once ten tensors have been seen; before that all weigh the same."""
+
+
+class RangeEstimator(Protocol):
+    def update(self, x: Tensor) -> None:
+        """Takes one more calibration tensor of any shape, floating point. Raises ValueError if it is empty or holds NaN or Inf."""
+        ...
+
+    def range(self) -> tuple[float, float]:
+        """(lo, hi) with lo <= 0 <= hi. Raises ValueError if no tensor was seen."""
+        ...
+
+
+def estimator(kind: Estimator, percentile: float = 99.99) -> RangeEstimator:
+    """A fresh estimator. `percentile` in (50, 100] serves "percentile" only: that share of the values lies below hi, and above lo."""
+    if kind == "min-max":
+        return MinMax()
+    if kind == "moving-average":
+        return MovingAverage()
+    if kind == "percentile":
+        return Percentile(percentile)
+    return MeanSquaredError()
+
+
+def matches(name: str, globs: Iterable[str]) -> bool:
+    """Whether a layer name fits one of the globs (`body.*.body.0`, `tail*`); case matters, `*` also crosses dots."""
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def affine(lo: float, hi: float) -> tuple[float, int]:
+    """(scale, zero_point) of int8 levels -128 .. 127 over [lo, hi], which must hold 0."""
+    scale = max(hi - lo, 1e-12) / LEVELS
+    return scale, max(-128, min(127, round(-128 - lo / scale)))
+
+
+def _bounds(x: Tensor) -> tuple[float, float]:
+    if x.numel() == 0:
+        raise ValueError("calibration tensor is empty; expected values")
+    lo, hi = (float(v) for v in x.detach().aminmax())
+    if not (math.isfinite(lo) and math.isfinite(hi)):
+        raise ValueError(f"calibration tensor spans [{lo}, {hi}]; expected finite values")
+    return min(lo, 0.0), max(hi, 0.0)
+
+
+class MinMax:
+    """The lowest and highest value seen: nothing is ever clipped, one outlier coarsens all levels."""
+
+    def __init__(self) -> None:
+        self._range: tuple[float, float] | None = None
+
+    def update(self, x: Tensor) -> None:
+        lo, hi = _bounds(x)
+        self._range = (lo, hi) if self._range is None else (min(lo, self._range[0]), max(hi, self._range[1]))
+
+    def range(self) -> tuple[float, float]:
+        if self._range is None:
+            raise ValueError("no calibration tensor was seen")
+        return self._range
+
+
+class MovingAverage:
+    """The average of each tensor's lowest and highest value, newer ones weighing more: rare extremes are clipped."""
+
+    def __init__(self) -> None:
+        self._seen, self._lo, self._hi = 0, 0.0, 0.0
+
+    def update(self, x: Tensor) -> None:
+        lo, hi = _bounds(x)
+        self._seen += 1
+        weight = max(1 / self._seen, MEMORY)
+        self._lo += weight * (lo - self._lo)
+        self._hi += weight * (hi - self._hi)
+
+    def range(self) -> tuple[float, float]:
+        if not self._seen:
+            raise ValueError("no calibration tensor was seen")
+        return self._lo, self._hi
+
+
+class _Histogram:
+    """Counts in bins whose width is a power of two and whose edges hold 0, so that growing the range merges bins exactly and the order of the
+    tensors does not matter."""
+
+    def __init__(self) -> None:
+        self._exact = MinMax()
+        self._width = 0.0
+        self._counts = torch.zeros(2 * HALF_BINS, dtype=torch.int64)
+
+    def update(self, x: Tensor) -> None:
+        lo, hi = _bounds(x)
+        self._exact.update(x)
+        reach = max(-lo, hi)
+        if reach == 0.0:
+            self._counts[HALF_BINS] += x.numel()
+            return
+        # The smallest power of two for which every value, the largest included, falls inside a bin.
+        width = 2.0 ** math.floor(math.log2(reach / HALF_BINS) + 1)
+        if width > self._width:
+            self._merge(width)
+        index = (x.detach().flatten().double() / self._width).floor_().long().clamp_(-HALF_BINS, HALF_BINS - 1) + HALF_BINS
+        self._counts += torch.bincount(index, minlength=2 * HALF_BINS)
+
+    def _merge(self, width: float) -> None:
+        if self._width:
+            old = torch.arange(-HALF_BINS, HALF_BINS)
+            new = torch.div(old, round(width / self._width), rounding_mode="floor") + HALF_BINS
+            self._counts = torch.zeros_like(self._counts).index_add_(0, new, self._counts)
+        self._width = width
+
+    def _cells(self) -> tuple[Tensor, Tensor]:
+        """Centres and counts of the bins that hold something, float64."""
+        full = self._counts.nonzero().flatten()
+        return (full - HALF_BINS + 0.5).double() * self._width, self._counts[full].double()
+
+
+class Percentile(_Histogram):
+    """Clips the given share of the values at each end."""
+
+    def __init__(self, percentile: float) -> None:
+        super().__init__()
+        if not 50 < percentile <= 100:
+            raise ValueError(f"percentile is {percentile:g}; expected more than 50 and at most 100")
+        self._share = percentile / 100
+
+    def range(self) -> tuple[float, float]:
+        lo, hi = self._exact.range()
+        if hi == lo:
+            return lo, hi
+        centres, counts = self._cells()
+        below = counts.cumsum(0) / counts.sum()
+        top = int(torch.searchsorted(below, torch.tensor(self._share, dtype=torch.float64)).clamp(max=len(centres) - 1))
+        bottom = int(torch.searchsorted(below, torch.tensor(1 - self._share, dtype=torch.float64), right=True).clamp(max=len(centres) - 1))
+        half = self._width / 2
+        return max(lo, min(0.0, float(centres[bottom]) - half)), min(hi, max(0.0, float(centres[top]) + half))
+
+
+class MeanSquaredError(_Histogram):
+    """The clip that makes the squared error of 256 levels (rounding inside, clipping outside) smallest over the histogram.
+
+    Both ends are searched in turn as fractions of the observed range, first in steps of 1/32, then of 1/256.
+    """
+
+    def range(self) -> tuple[float, float]:
+        lo, hi = self._exact.range()
+        if hi == lo:
+            return lo, hi
+        centres, counts = self._cells()
+        low, high = 1.0, 1.0
+        for step in (1 / 32, 1 / 32, 1 / 256):
+            around = torch.arange(-32 if step == 1 / 32 else -16, 17, dtype=torch.float64) * step
+            if lo < 0:
+                low = self._best(centres, counts, (low + around).clamp(1 / 256, 1) * lo, torch.tensor(high * hi)) / lo
+            if hi > 0:
+                high = self._best(centres, counts, (high + around).clamp(1 / 256, 1) * hi, torch.tensor(low * lo)) / hi
+        return low * lo, high * hi
+
+    @staticmethod
+    def _best(centres: Tensor, counts: Tensor, candidates: Tensor, other: Tensor) -> float:
+        """The candidate end of the range with the smallest error, `other` being the end across zero; the widest of equals."""
+        candidates = candidates[candidates.abs().argsort(descending=True)]
+        lows, highs = torch.minimum(candidates, other), torch.maximum(candidates, other)
+        scale = ((highs - lows) / LEVELS).clamp(min=1e-12)[:, None]
+        zero = (-lows[:, None] / scale).round()
+        levels = ((centres / scale).round() + zero).clamp(0, LEVELS) - zero
+        errors = ((levels * scale - centres) ** 2 * counts).sum(1)
+        return float(candidates[errors.argmin()])
