@@ -1,0 +1,206 @@
+"""int8 by ONNX Runtime's quantizers, with the activation ranges of `edgekit.quantize`."""
+
+# ruff: noqa: TID253
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from torch import Tensor
+
+from edgekit.errors import LoweringError
+from edgekit.quantize import RangeEstimator, estimator, matches
+from edgekit.recipe import Estimator, Quantize
+from edgekit_targets.onnx import graphs
+from edgekit_targets.onnx.host import session_options
+
+DEFAULT_ESTIMATOR: Estimator = "min-max"
+
+FLOAT_TYPES = {
+    "conv2d": ("Conv",),
+    "conv_transpose2d": ("ConvTranspose",),
+    "linear": ("Gemm", "MatMul"),
+    "add": ("Add",),
+    "relu": ("Relu",),
+    "clamp": ("Clip",),
+    "cat": ("Concat",),
+    "pixel_shuffle": ("DepthToSpace",),
+    "max_pool2d": ("MaxPool",),
+}
+"""A recipe's `float_types` -> ONNX operators."""
+
+STATIC = (*graphs.WEIGHTED, "Add", "Relu", "Clip", "Concat", "MaxPool", "DepthToSpace")
+"""What ONNX Runtime's CPU computes in int8 between quantized neighbours. Multiplications, means and norms stay float: their ranges ruin an image."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """`quantized` and `kept_float`: layers that have a weight."""
+
+    model: ModelProto
+    quantized: tuple[str, ...]
+    kept_float: tuple[str, ...]
+
+
+def static(model: ModelProto, quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]], *, symmetric: bool) -> Quantized:
+    """QuantizeLinear / DequantizeLinear pairs around what can compute in int8, int8 weights per output channel, activations per tensor.
+
+    Asymmetric (ONNX Runtime): uint8 activations, int32 biases. Symmetric (TensorRT): int8 activations with zero point 0, float biases, pairs only at the
+    inputs of weighted operators, as TensorRT's placement advice has it. Raises LoweringError if nothing was quantized.
+    """
+    if not tiles:
+        raise LoweringError("onnx: static int8 needs calibration tiles; got none")
+    types = graphs.WEIGHTED if symmetric else STATIC
+    nodes = _chosen(model, types, quantize)
+    names = {name for node in nodes for name in (*node.input, *node.output)}
+    ranges = activation_ranges(model, names, quantize, tiles)
+    extra = {"ActivationSymmetric": symmetric, "WeightSymmetric": True}
+    if symmetric:
+        extra |= {"QuantizeBias": False, "OpTypesToExcludeOutputQuantization": list(types)}
+    quantizer = QDQQuantizer(
+        _copy(model),
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, {k: (np.float32(lo), np.float32(hi)) for k, (lo, hi) in ranges.items()}),
+        nodes_to_quantize=[node.name for node in nodes],
+        nodes_to_exclude=[],
+        op_types_to_quantize=list(types),
+        extra_options=extra,
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    return _checked(model, quantizer.model.model)
+
+
+def dynamic(model: ModelProto, quantize: Quantize) -> Quantized:
+    """uint8 weights; each convolution finds its input's range when it runs (DynamicQuantizeLinear, ConvInteger). Raises LoweringError if nothing changed."""
+    types = ("Conv", "MatMul")
+    nodes = _chosen(model, types, quantize)
+    with TemporaryDirectory() as folder:  # the quantizer can only write to a file
+        path = Path(folder) / "dynamic.onnx"
+        names = [node.name for node in nodes]
+        quantize_dynamic(_copy(model), path, op_types_to_quantize=list(types), weight_type=QuantType.QUInt8, nodes_to_quantize=names)
+        result = onnx.load(path)
+    known = graphs.constants(model)
+    done = {node.name.removesuffix("_quant") for node in result.graph.node if node.op_type in ("ConvInteger", "MatMulInteger")}
+    weighted = [(node.name, graphs.layer(node, known)) for node in model.graph.node if node.op_type in graphs.WEIGHTED]
+    quantized = tuple(layer for name, layer in weighted if name in done)
+    if not quantized:
+        raise LoweringError("onnx: dynamic quantization left every convolution in float; nothing was quantized")
+    return Quantized(result, quantized, tuple(layer for name, layer in weighted if name not in done))
+
+
+def refuse_float_layers(quantize: Quantize) -> None:
+    """Raises LoweringError if the recipe exempts layers where the precision holds for the whole graph."""
+    if quantize.float_layers or quantize.float_types:
+        raise LoweringError(f"onnx: {quantize.precision} converts the whole graph; float_layers and float_types do not apply: leave them out")
+
+
+def activation_ranges(model: ModelProto, names: set[str], quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]]) -> dict[str, tuple[float, float]]:
+    """Tensor name -> (lo, hi) over the first `quantize.tiles` calibration tiles, for every float activation of `names`.
+
+    What the graph itself bounds (the picture in [0, 1], its padding, a clamp) is taken as it is: pictures of the calibration set need not touch both ends.
+    """
+    bounded = _bounds(model)
+    floats = {v.name for v in (*model.graph.value_info, *model.graph.input, *model.graph.output) if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    wanted = sorted((names & floats) - set(graphs.constants(model)) - set(bounded))
+    estimators: dict[str, RangeEstimator] = {name: estimator(quantize.estimator or DEFAULT_ESTIMATOR, quantize.percentile) for name in wanted}
+    probe = _copy(model)
+    existing = {output.name for output in probe.graph.output}
+    probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted if name not in existing)
+    options = session_options(torch.get_num_threads())
+    session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    inputs = [i.name for i in session.get_inputs()]
+    for tile in tiles[: quantize.tiles]:
+        values = session.run(wanted, {name: t.numpy() for name, t in zip(inputs, tile, strict=True)})
+        for name, value in zip(wanted, values, strict=True):
+            try:
+                estimators[name].update(torch.from_numpy(value))
+            except ValueError as error:
+                raise LoweringError(f"onnx: calibrating '{name}': {error}") from error
+    return {name: bounded.get(name) or estimators[name].range() for name in sorted(names) if name in bounded or name in estimators}
+
+
+def _bounds(model: ModelProto) -> dict[str, tuple[float, float]]:
+    """Ranges that follow from the graph alone, by tensor name: from the pictures through casts, constant factors and padding, and from clamps on."""
+    known = graphs.constants(model)
+    ranges: dict[str, tuple[float, float]] = {}
+    for value in model.graph.input:
+        ranges[value.name] = (0.0, 255.0) if value.type.tensor_type.elem_type == TensorProto.UINT8 else (0.0, 1.0)
+    for node in model.graph.node:
+        source = ranges.get(node.input[0]) if node.input else None
+        others = [graphs.scalar(known.get(name)) for name in node.input[1:]]
+        if node.op_type == "Clip" and len(others) == 2 and None not in others:
+            ranges[node.output[0]] = (min(0.0, float(others[0] or 0)), max(0.0, float(others[1] or 0)))
+        elif source is None:
+            continue
+        elif node.op_type in ("Cast", "DepthToSpace", "SpaceToDepth", "Reshape", "Transpose", "Identity"):
+            ranges[node.output[0]] = source
+        elif node.op_type == "Mul" and others[0] is not None and others[0] > 0:
+            ranges[node.output[0]] = (source[0] * others[0], source[1] * others[0])
+        elif node.op_type == "Pad":
+            fill = others[1] if len(others) > 1 and others[1] is not None else 0.0
+            ranges[node.output[0]] = (min(source[0], fill), max(source[1], fill))
+    return ranges
+
+
+def _chosen(model: ModelProto, types: Sequence[str], quantize: Quantize) -> list[NodeProto]:
+    """The nodes to quantize. Additions of a constant stay float: they are colour shifts and rounding, not residuals. Raises LoweringError on exemptions
+    that fit nothing."""
+    unknown = [t for t in quantize.float_types if t not in FLOAT_TYPES]
+    if unknown:
+        raise LoweringError(f"onnx: float_types has '{unknown[0]}'; expected some of {', '.join(FLOAT_TYPES)}")
+    exempt = {op for t in quantize.float_types for op in FLOAT_TYPES[t]}
+    known = graphs.constants(model)
+    candidates = [
+        node
+        for node in model.graph.node
+        if node.op_type in types
+        and (node.op_type not in graphs.WEIGHTED or node.input[1] in known)
+        and (node.op_type != "Add" or not any(name in known for name in node.input))
+    ]
+    layers = {node.name: graphs.layer(node, known) for node in candidates}
+    for glob in quantize.float_layers:
+        if not any(matches(layer, [glob]) for layer in layers.values()):
+            raise LoweringError(f"onnx: float_layers has '{glob}', which fits no layer; layers are {', '.join(list(layers.values())[:6])} ...")
+    chosen = [n for n in candidates if n.op_type not in exempt and not matches(layers[n.name], quantize.float_layers)]
+    if not any(node.op_type in graphs.WEIGHTED for node in chosen):
+        raise LoweringError("onnx: no layer is left to quantize; shorten float_layers or float_types, or use the fp32 recipe")
+    return chosen
+
+
+def _checked(before: ModelProto, after: ModelProto) -> Quantized:
+    """Looks into the result: a layer counts as quantized if its weight is stored as int8 and its input arrives through a DequantizeLinear."""
+    known, made, stored = graphs.constants(before), graphs.producers(after), graphs.constants(after)
+    originals = {node.name: graphs.layer(node, known) for node in before.graph.node if node.op_type in graphs.WEIGHTED}
+    quantized, kept = [], []
+    for node in after.graph.node:
+        if node.name not in originals:
+            continue
+        sources = [made.get(name) for name in node.input[:2]]
+        is_int8 = all(s is not None and s.op_type == "DequantizeLinear" for s in sources)
+        weight = stored.get(cast(NodeProto, sources[1]).input[0]) if is_int8 else None
+        (quantized if weight is not None and weight.data_type == TensorProto.INT8 else kept).append(originals[node.name])
+    if not quantized:
+        raise LoweringError("onnx: the quantizer left every layer in float; nothing was quantized")
+    return Quantized(after, tuple(quantized), tuple(kept))
+
+
+def _copy(model: ModelProto) -> ModelProto:
+    """The quantizers change the model they are given."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    return copy
