@@ -37,10 +37,10 @@ def ssim(a: Tensor, b: Tensor) -> float:
     side = min(11, height - 1 + height % 2, width - 1 + width % 2)
     offsets = torch.arange(side, dtype=torch.float64) - side // 2
     line = torch.exp(-offsets.square() / (2 * 1.5**2))
-    window = (line[:, None] * line[None, :] / line.sum().square()).expand(channels, 1, side, side)
+    line = (line / line.sum()).expand(channels, 1, 1, side)
 
     def blur(x: Tensor) -> Tensor:
-        return F.conv2d(x, window, groups=channels)
+        return F.conv2d(F.conv2d(x, line, groups=channels), line.transpose(2, 3), groups=channels)
 
     x, y = (t.reshape(-1, channels, height, width).clamp(0, 1).double() for t in (a, b))
     mean_x, mean_y = blur(x), blur(y)

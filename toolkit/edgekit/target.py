@@ -32,7 +32,6 @@ class Budget:
     colour_shift: float | None = None
 
 
-
 @dataclass(frozen=True)
 class Target:
     """`tile` is (height, width) of the network's input. `io` is what the model file takes and gives."""

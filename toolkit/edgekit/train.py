@@ -65,7 +65,9 @@ class Crops:
             (small,) = degrade(clean[None].float() / 255)
             self.pairs.append(((small[0] * 255).round().to(torch.uint8), clean))
         if not self.pairs:
-            raise InvalidFile(f"no training picture is at least {patch_px * scale} px on its short side; got {len(pictures)} pictures, expected larger ones")
+            raise InvalidFile(
+                f"no training picture is at least {patch_px * scale} px on its short side; got {len(pictures)} pictures, expected larger ones"
+            )
         self.weights = torch.tensor([float(clean.shape[1] * clean.shape[2]) ** 0.5 for _, clean in self.pairs])
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -166,12 +168,14 @@ def _load(path: Path, network: nn.Module, optimizer: torch.optim.Adam, generator
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-            tensors = {k: file.get_tensor(k) for k in file.keys()}
+            tensors = {k: file.get_tensor(k) for k in list(file.keys())}
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
         saved = json.loads(metadata["settings"])
         network.load_state_dict({k.removeprefix("weight."): v for k, v in tensors.items() if k.startswith("weight.")})
     except Exception as error:
-        raise InvalidFile(f"{path}: not a resume file of this network ({error}); expected one written by edgekit train, delete it to start anew") from error
+        raise InvalidFile(
+            f"{path}: not a resume file of this network ({error}); expected one written by edgekit train, delete it to start anew"
+        ) from error
     if saved["seed"] != settings.seed:
         raise InvalidFile(f"{path}: was started with seed {saved['seed']}, got {settings.seed}; expected the same seed, or delete it to start anew")
     for name, parameter in network.named_parameters():

@@ -1,0 +1,50 @@
+"""edgekit bench: latency and memory of a bundle's files on this device."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgekit.cli.options import BundleArgument, Device, Json
+
+
+def bench(
+    bundle: BundleArgument,
+    on: Device = "host",
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, max=1000, help="Rounds; each runs every file in turn, so that a busy moment hits all alike.")
+    ] = 5,
+    runs: Annotated[int, typer.Option("--runs", min=1, max=1000, help="Runs of a file in each round.")] = 10,
+    json: Json = False,
+) -> None:
+    """Time every file of a bundle, in turn, and print the ratios. The numbers are this machine's, never a phone's."""
+    from edgekit.errors import InvalidFile
+
+    if on != "host":
+        raise InvalidFile(f"--on is '{on}'; expected host (phones and emulated ARM64 come in a later version)")
+    from dataclasses import asdict
+
+    from edgekit import benchmark
+    from edgekit import bundle as bundles
+    from edgekit.cli.console import ProgressLines, emit_json, say, terminal
+    from edgekit_targets.devices.host import Host
+
+    opened = bundles.read(bundle)
+    with ProgressLines() as progress:
+        results, skipped = benchmark.interleaved(opened, Host, rounds=rounds, runs=runs, progress=progress)
+    if json:
+        emit_json({"bundle": str(bundle), "results": [asdict(r) for r in results], "not_measured": skipped})
+    from rich.table import Table
+
+    table = Table(title="one tile, milliseconds", title_justify="left")
+    for column in ("file", "median", "p90", "x fastest", "peak MB", "threads"):
+        table.add_column(column, justify="left" if column == "file" else "right")
+    for r in results:
+        peak = "-" if r.latency.peak_memory_mb is None else f"{r.latency.peak_memory_mb:.0f}"
+        table.add_row(r.artifact, f"{r.latency.median_ms:.1f}", f"{r.latency.p90_ms:.1f}", f"{r.ratio_to_fastest:.2f}", peak, str(r.latency.threads))
+    if results:
+        terminal().print(table)
+        say(f"measured on {results[0].latency.device}")
+    for artifact, reason in skipped.items():
+        say(f"NOT MEASURED  {artifact}: {reason}")

@@ -1,0 +1,34 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelName = Annotated[
+    str,
+    typer.Option("--model", "-m", help="A built-in model (see `edgekit models`), or a checkpoint: .pth .pt .ckpt .safetensors.", show_default=False),
+]
+TargetName = Annotated[
+    str, typer.Option("--target", "-t", help="Where it will run (see `edgekit targets`), or a target's TOML file.", show_default=False)
+]
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `edgekit export` made.", show_default=False)]
+CalibrationName = Annotated[
+    str, typer.Option("--calibration", "-c", help="A calibration set (see `edgekit calibration list`), or a folder of photographs.")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what stands at the output's place.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Also exit 1 if a budget could not be measured here.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Device = Annotated[str, typer.Option("--on", help="Where to run: host.")]
+
+
+def tile_size(text: str | None) -> tuple[int, int] | None:
+    """'128x192' -> (128, 192), height first."""
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit() and 16 <= int(height) <= 4096 and 16 <= int(width) <= 4096):
+        raise typer.BadParameter(f"--tile is '{text}'; expected HEIGHTxWIDTH in pixels from 16 to 4096, such as 128x128")
+    return int(height), int(width)

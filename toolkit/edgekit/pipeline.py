@@ -1,0 +1,337 @@
+"""export(): a trained enhancer becomes a bundle of measured files. Per artifact: rewrite -> lower -> run -> compare; then one manifest, one rename."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgekit import bundle, manifest, parity, recipe, reference, rewrite, tiles
+from edgekit.backend import Backend, Lowered
+from edgekit.chatter import to_log
+from edgekit.device import Device, Run
+from edgekit.enhancer import Enhancer
+from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError
+from edgekit.target import Target
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all); 0 in all means that it cannot be known."""
+
+MOST_OVERHEAD = 2.5
+"""Computed pixels per delivered pixel above which an export is refused unless the tile was asked for."""
+
+HALO_PICTURES = 12
+"""Test pictures, besides the adversarial ones, on which the halo is measured."""
+
+LATENCY_RUNS = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact to make."""
+
+    backend: Backend
+    recipe: recipe.Recipe
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """`pictures` yields (name, (1, 3, H, W) float32 in [0, 1]) anew each time it is iterated; `sha256` is of the set."""
+
+    name: str
+    sha256: str
+    pictures: Iterable[tuple[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    tile: tuple[int, int]
+    radius: int | None
+    halo: int
+    overhead: float
+
+
+def export(
+    enhancer: Enhancer,
+    target: Target,
+    jobs: Sequence[Job],
+    calibration: PictureSet,
+    test: PictureSet,
+    device: Device,
+    out: Path,
+    *,
+    tile: tuple[int, int] | None = None,
+    force: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> bundle.Bundle:
+    """Makes, runs and compares every artifact, then writes the bundle `out`. An existing bundle is replaced only with `force` and survives a failure.
+
+    Files over budget are written too: their manifest says so. Raises InvalidFile, MissingToolchain, LoweringError.
+    """
+    bundle.check_free(out, force=force)
+    for job in jobs:
+        if (reason := job.backend.refusal(job.recipe.precision)) is not None:
+            raise InvalidFile(reason)
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
+        folder = Path(scratch)
+        log = folder / "export.log"
+        log.touch()
+        size = tile or target.tile
+        example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
+        photographs = list(test.pictures)
+        tiling = measure_tiling(enhancer, jobs, example, size, photographs, asked=tile is not None, progress=progress)
+        parity_set = parity.prepare(photographs, enhancer.degrade, enhancer.scale, size, tiling.halo, multiple=enhancer.multiple_of)
+        progress("reference", 0, len(parity_set.tiles))
+        fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+        needed = max((job.recipe.quantize.tiles for job in jobs if job.recipe.quantize), default=0)
+        examples = calibration_tiles(calibration, enhancer, size, tiling.halo, needed)
+        made = [
+            make(enhancer, target, job, example, examples, parity_set, fp32, device, folder, log, progress=lambda w, d, t: progress(w, d, t))
+            for job in jobs
+        ]
+        described = manifest.Manifest(
+            edgekit=version("edgekit"),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            toolchain=dict(sorted({"torch": torch.__version__, **{k: v for m in made for k, v in m.lowered.toolchain.items()}}.items())),
+            model=describe(enhancer, example, tiling.radius),
+            image=manifest.Image(
+                enhancer.inputs,
+                enhancer.outputs,
+                enhancer.scale,
+                enhancer.tiling,
+                size,
+                tiling.radius,
+                tiling.halo,
+                enhancer.multiple_of,
+                overhead=round(tiling.overhead, 3),
+            ),
+            artifacts=tuple(m.artifact for m in made),
+            calibration=manifest.Calibration(calibration.name, calibration.sha256, len(examples)) if examples else None,
+            reference=manifest.Reference(fp32.device, fp32.dtype, fp32.captured, fp32.flags),
+            golden=golden(enhancer, parity_set, fp32, made, folder),
+            target=target.name,
+        )
+        files = {m.artifact.file: m.lowered.file for m in made}
+        files |= {f"golden/{path.name}": path for path in sorted((folder / "golden").iterdir())}
+        files["export.log"] = log
+        return bundle.write(out, described, files, force=force)
+
+
+def measure_tiling(
+    enhancer: Enhancer,
+    jobs: Sequence[Job],
+    example: tuple[Tensor, ...],
+    size: tuple[int, int],
+    photographs: Sequence[tuple[str, Tensor]],
+    *,
+    asked: bool,
+    progress: Progress,
+) -> Tiling:
+    """The smallest halo that keeps tiled equal to untiled within one 8-bit step, on test pictures and adversarial ones, with the graphs that are exported."""
+    if enhancer.tiling == "whole":
+        return Tiling(size, None, 0, 1.0)
+    progress("halo", 0, 0)
+    radius = tiles.receptive_radius(enhancer.module, example, enhancer.multiple_of)
+    if radius is None:
+        raise InvalidFile(f"{enhancer.name}: every output pixel depends on the whole picture; expected tiling = 'whole' in its image contract")
+    side = max(size) + 2 * radius
+    chosen = photographs[:: max(1, len(photographs) // HALO_PICTURES)][:HALO_PICTURES]
+    inputs = [
+        enhancer.degrade(clean[..., : clean.shape[-2] // enhancer.scale * enhancer.scale, : clean.shape[-1] // enhancer.scale * enhancer.scale])[0][0]
+        for _, clean in chosen
+    ]
+    pictures = [*tiles.adversarial(side), *inputs]
+    rewrites = dict.fromkeys(tuple(job.backend.rewrites) for job in jobs)
+    profiles = []
+    for number, names in enumerate(rewrites):
+        graph = rewrite.apply(enhancer.module, example, names).module
+        for index, picture in enumerate(pictures):
+            profiles.append(tiles.halo_error_profile(graph, enhancer.module, [picture], size, enhancer.scale, radius))
+            progress("halo", number * len(pictures) + index + 1, len(rewrites) * len(pictures))
+    halo = tiles.smallest_halo(torch.stack(profiles).amax(0), multiple_of=enhancer.multiple_of)
+    tiles.check(size, halo, enhancer.multiple_of)
+    overhead = tiles.asymptotic_overhead(size, halo)
+    if overhead > MOST_OVERHEAD and not asked:
+        raise InvalidFile(
+            f"a tile of {size[0]}x{size[1]} with its halo of {halo} computes {overhead:.2f} pixels per delivered pixel; expected at most {MOST_OVERHEAD}: "
+            f"choose a larger tile with --tile {2 * size[0]}x{2 * size[1]}, or accept this one with --tile {size[0]}x{size[1]}"
+        )
+    return Tiling(size, radius, halo, overhead)
+
+
+def calibration_tiles(calibration: PictureSet, enhancer: Enhancer, size: tuple[int, int], halo: int, count: int) -> list[tuple[Tensor, ...]]:
+    """`count` network inputs from the calibration pictures, through `degrade`: the first tile of each picture, then the second of each, and so on."""
+    if count == 0:
+        return []
+    queues = [
+        parity.prepare([picture], enhancer.degrade, enhancer.scale, size, halo, multiple=enhancer.multiple_of).tiles
+        for picture in calibration.pictures
+    ]
+    rounds = [queue[i] for i in range(max(map(len, queues), default=0)) for queue in queues if i < len(queue)]
+    if not rounds:
+        raise InvalidFile(f"calibration set '{calibration.name}' has no picture; expected at least one")
+    return rounds[:count]
+
+
+@dataclass(frozen=True)
+class Made:
+    artifact: manifest.Artifact
+    lowered: Lowered
+    run: Run | None
+
+
+def make(
+    enhancer: Enhancer,
+    target: Target,
+    job: Job,
+    example: tuple[Tensor, ...],
+    examples: Sequence[tuple[Tensor, ...]],
+    parity_set: parity.ParitySet,
+    fp32: reference.Reference,
+    device: Device,
+    folder: Path,
+    log: Path,
+    *,
+    progress: Progress,
+) -> Made:
+    """One artifact: rewrite, lower, run on `device`, compare, check against the target's budget."""
+    backend, quantize = job.backend, job.recipe.for_backend(job.backend.name)
+    name = f"{enhancer.name}-{backend.name}-{job.recipe.name}" + ("-uint8" if target.io == "uint8" else "")
+    progress(f"{name}: lowering", 0, 0)
+    rewrites = (*backend.rewrites, "uint8_io") if target.io == "uint8" else backend.rewrites
+    with to_log(log):
+        rewritten = rewrite.apply(enhancer.module, example, rewrites)
+        as_file = tuple(to_io(t, target.io) for t in example)
+        used = examples[: quantize.tiles] if quantize else []
+        try:
+            lowered = backend.lower(
+                rewritten.module, as_file, quantize, [tuple(to_io(t, target.io) for t in tile) for tile in used], folder / f"{name}{backend.suffix}"
+            )
+        except EdgekitError:
+            raise
+        except Exception as error:
+            raise LoweringError(f"{backend.name} could not lower '{enhancer.name}' ({job.recipe.name}): {_first_line(error)}") from error
+    run: Run | None = None
+    why_not: dict[str, str] = {}
+    measured: manifest.Parity | None = None
+    latency: manifest.ArtifactLatency | None = None
+    try:
+        run, runs_equal = run_twice(device, lowered.file, parity_set, target.io, log, lambda done, total: progress(f"{name}: running", done, total))
+        measured = parity.compare(
+            parity_set,
+            fp32.outputs,
+            [from_io(o[0]) for o in run.outputs],
+            manifest.ParityReference(fp32.device, fp32.dtype),
+            run.executed_by,
+            runs_equal,  # type: ignore[arg-type]
+        )
+        if run.latency:
+            ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None
+            latency = manifest.ArtifactLatency(**asdict(run.latency), ratio_to_reference=ratio)
+    except CannotRunHere as reason:
+        why_not = {"parity": str(reason), "latency": str(reason)}
+    artifact = manifest.Artifact(
+        name=name,
+        file=lowered.file.name,
+        backend=backend.name,
+        delegate=backend.delegate,
+        recipe=job.recipe.name,
+        precision=job.recipe.precision,
+        bytes=bundle.size_of(lowered.file),
+        sha256=bundle.sha256_of(lowered.file),
+        inputs=lowered.inputs,
+        outputs=lowered.outputs,
+        delegation=lowered.delegation,
+        parity=measured,
+        latency=latency,
+        why_not=why_not,
+        budget=parity.check(measured, target.budgets.get(enhancer.task)),
+        quantize=quantize,
+        quantized=lowered.quantized,
+        kept_float=lowered.kept_float,
+        facts={**lowered.facts, "rewrites": rewritten.changes},
+    )
+    return Made(artifact, lowered, run)
+
+
+def run_twice(device: Device, file: Path, parity_set: parity.ParitySet, io: str, log: Path, progress: Callable[[int, int], None]) -> tuple[Run, bool]:
+    """Every tile once, every eighth tile twice (are two runs equal?), then the first one under the clock."""
+    inputs = [tuple(to_io(t, io) for t in tile) for tile in parity_set.tiles]
+    outputs: list[tuple[Tensor, ...]] = []
+    with to_log(log):
+        for start in range(0, len(inputs), 8):
+            outputs += device.run(file, inputs[start : start + 8]).outputs
+            progress(len(outputs), len(inputs))
+        again = device.run(file, inputs[::8], repeats=LATENCY_RUNS)
+    equal = all(torch.equal(a, b) for one, two in zip(outputs[::8], again.outputs, strict=True) for a, b in zip(one, two, strict=True))
+    return replace(again, outputs=outputs), equal
+
+
+TOLERANCE = {"fp32": (0.004, 60.0), "fp16": (0.02, 50.0)}
+"""Precision -> (largest difference, least PSNR) that a golden output may show on another device. Integer arithmetic is exact on one kernel library,
+but other kernels round differently: a few 8-bit steps."""
+INTEGER_TOLERANCE = (0.03, 45.0)
+
+
+def golden(enhancer: Enhancer, parity_set: parity.ParitySet, fp32: reference.Reference, made: Sequence[Made], folder: Path) -> manifest.Golden:
+    """One tile from the middle of the test set: its input, the reference's output, and each executed artifact's own output, in the files' own layouts."""
+    place = folder / "golden"
+    place.mkdir()
+    index = len(parity_set.tiles) // 2
+    inputs = tuple(
+        bundle.golden_tensor(place, f"input-{spec.name}" if len(enhancer.inputs) > 1 else "input", spec.name, tensor, "NCHW")
+        for spec, tensor in zip(enhancer.inputs, parity_set.tiles[index], strict=True)
+    )
+    expected = (bundle.golden_tensor(place, "output-reference", enhancer.outputs[0].name, fp32.outputs[index], "NCHW"),)
+    outputs = []
+    for m in made:
+        if m.run is None:
+            continue
+        tensors = tuple(
+            bundle.golden_tensor(place, f"output-{m.artifact.name}", spec.name, tensor, spec.layout)
+            for spec, tensor in zip(m.lowered.outputs, m.run.outputs[index], strict=True)
+        )
+        most, least = TOLERANCE.get(m.artifact.precision, INTEGER_TOLERANCE)
+        outputs.append(manifest.GoldenOutput(m.artifact.name, tensors, most, least))
+    return manifest.Golden(inputs, expected, tuple(outputs))
+
+
+def describe(enhancer: Enhancer, example: tuple[Tensor, ...], radius: int | None) -> manifest.Model:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        enhancer.module(*example)
+    height, width = example[0].shape[-2:]
+    return manifest.Model(
+        name=enhancer.name,
+        source=enhancer.source,
+        licence=enhancer.licence,
+        sha256=enhancer.sha256,
+        scale=enhancer.scale,
+        parameters=sum(p.numel() for p in enhancer.module.parameters()),
+        macs_per_pixel=counter.get_total_flops() / 2 / (height * width),
+        receptive_field=None if radius is None else 2 * radius + 1,
+    )
+
+
+def to_io(tensor: Tensor, io: str) -> Tensor:
+    """A picture in [0, 1] as the file takes it: float32, or uint8 pixels."""
+    return (tensor * 255 + 0.5).to(torch.uint8) if io == "uint8" else tensor
+
+
+def from_io(tensor: Tensor) -> Tensor:
+    """What a file gave, as float32 in [0, 1]."""
+    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+__all__ = ["Job", "PictureSet", "Progress", "export"]

@@ -1,0 +1,93 @@
+"""A bundle on disk, run again: against its own golden pair, and against the network it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from edgekit import bundle, manifest, metrics, parity, reference
+from edgekit.device import Device
+from edgekit.enhancer import Enhancer
+from edgekit.errors import CannotRunHere, InvalidFile
+from edgekit.pipeline import PictureSet, Progress, from_io, run_twice, to_io
+from edgekit.target import Budget
+
+
+@dataclass(frozen=True)
+class GoldenCheck:
+    """`line` is readable; the numbers are None where the file cannot run here."""
+
+    artifact: str
+    status: Literal["ok", "over", "not measured"]
+    line: str
+    max_abs: float | None = None
+    psnr_db: float | None = None
+
+
+def golden(opened: bundle.Bundle, device: Device) -> list[GoldenCheck]:
+    """Runs each artifact on the golden input and compares with what it gave where the bundle was made."""
+    stored = opened.manifest.golden
+    expected = {output.artifact: output for output in stored.artifacts}
+    inputs = tuple(bundle.read_golden(opened, tensor) for tensor in stored.inputs)
+    checks = []
+    for artifact in opened.manifest.artifacts:
+        io = artifact.inputs[0].dtype
+        try:
+            given = device.run(opened.path / artifact.file, [tuple(to_io(t, io) for t in inputs)]).outputs[0]
+        except CannotRunHere as reason:
+            checks.append(GoldenCheck(artifact.name, "not measured", f"NOT MEASURED: {reason}"))
+            continue
+        golden_output = expected.get(artifact.name)
+        if golden_output is None:
+            checks.append(GoldenCheck(artifact.name, "not measured", "NOT MEASURED: the bundle holds no golden output for it"))
+            continue
+        wanted = [bundle.read_golden(opened, tensor) for tensor in golden_output.outputs]
+        pairs = [(from_io(a), from_io(b)) for a, b in zip(wanted, given, strict=True)]
+        largest = max(float((a - b).abs().max()) for a, b in pairs)
+        psnr = min(metrics.psnr_db(a, b) for a, b in pairs)
+        good = largest <= golden_output.max_abs and psnr >= golden_output.min_psnr_db
+        line = f"largest difference {largest:.2g} (at most {golden_output.max_abs:g}), {psnr:.1f} dB (at least {golden_output.min_psnr_db:g})"
+        checks.append(GoldenCheck(artifact.name, "ok" if good else "over", line, largest, psnr))
+    return checks
+
+
+def again(opened: bundle.Bundle, enhancer: Enhancer, pictures: PictureSet, device: Device, *, progress: Progress) -> bundle.Bundle:
+    """The bundle with parity and latency as measured now on `pictures`. Raises InvalidFile if `enhancer` is not the one the bundle was made from."""
+    described = opened.manifest
+    if enhancer.sha256 != described.model.sha256:
+        raise InvalidFile(
+            f"the bundle was made from weights {described.model.sha256[:12]}, got {enhancer.sha256[:12]} ({enhancer.name}); "
+            "expected the same: name them with --weights"
+        )
+    image = described.image
+    parity_set = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
+    fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+    artifacts = []
+    with TemporaryDirectory(prefix="edgekit-") as folder:
+        for artifact in described.artifacts:
+            try:
+                run, equal = run_twice(
+                    device,
+                    opened.path / artifact.file,
+                    parity_set,
+                    artifact.inputs[0].dtype,
+                    Path(folder) / "log",
+                    lambda done, total, name=artifact.name: progress(f"{name}: running", done, total),
+                )
+            except CannotRunHere as reason:
+                lines = tuple(replace(line, measured=None, status="not measured") for line in artifact.budget)
+                artifacts.append(replace(artifact, parity=None, latency=None, why_not={"parity": str(reason), "latency": str(reason)}, budget=lines))
+                continue
+            by = manifest.ParityReference(fp32.device, fp32.dtype)
+            measured = parity.compare(parity_set, fp32.outputs, [from_io(o[0]) for o in run.outputs], by, run.executed_by, equal)
+            latency = None
+            if run.latency:
+                ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None
+                latency = manifest.ArtifactLatency(**asdict(run.latency), ratio_to_reference=ratio)
+            limits = {line.name: line.budget for line in artifact.budget if line.name not in ("finite", "runs_equal")}
+            lines = parity.check(measured, Budget(**limits))
+            artifacts.append(replace(artifact, parity=measured, latency=latency, why_not={}, budget=lines))
+    record = manifest.Reference(fp32.device, fp32.dtype, fp32.captured, fp32.flags)
+    return replace(opened, manifest=replace(described, artifacts=tuple(artifacts), reference=record))

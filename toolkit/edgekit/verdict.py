@@ -1,0 +1,56 @@
+"""Which artifact of a bundle to ship, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.manifest import Artifact, Manifest
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`ship` is an artifact's name, or None if none can be recommended. `over` and `unmeasured` are budget lines, readable."""
+
+    ship: str | None
+    why: str
+    over: tuple[str, ...]
+    unmeasured: tuple[str, ...]
+
+
+def judge(manifest: Manifest) -> Verdict:
+    """Among the files that were measured and within budget: the fastest here, then the smallest. What was not measured is never called good."""
+    over, unmeasured, good, blind = [], [], [], []
+    for artifact in manifest.artifacts:
+        bad = [line for line in artifact.budget if line.status == "over"]
+        open_lines = [line for line in artifact.budget if line.status == "not measured"]
+        over += [f"{artifact.name}: {line.name} {_number(line.measured)}, budget {_number(line.budget)}{_where(artifact, line.name)}" for line in bad]
+        unmeasured += [f"{artifact.name}: {line.name}, budget {_number(line.budget)}" for line in open_lines]
+        if artifact.parity is None:
+            blind.append(artifact)
+        elif not bad:
+            good.append(artifact)
+    if good:
+        best = min(good, key=lambda a: (a.latency.median_ms if a.latency else float("inf"), a.bytes))
+        others = len(manifest.artifacts) - 1
+        why = (
+            f"within budget and the fastest of {others + 1} on this machine ({_number(best.latency.median_ms)} ms a tile)"
+            if best.latency
+            else "within budget"
+        )
+        return Verdict(best.name, why + "; measure both on your phone before you decide" * bool(others), tuple(over), tuple(unmeasured))
+    if blind and not over:
+        return Verdict(
+            None,
+            f"nothing could be run here ({next(iter(blind[0].why_not.values()), 'no reason given')}); no file is recommended unmeasured",
+            (),
+            tuple(unmeasured),
+        )
+    return Verdict(None, "no measured file is within budget", tuple(over), tuple(unmeasured))
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def _where(artifact: Artifact, line: str) -> str:
+    return f" (worst tile {artifact.parity.worst_tile})" if artifact.parity and line == "worst_psnr_db" else ""
