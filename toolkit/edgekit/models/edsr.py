@@ -12,6 +12,9 @@ from math import log2
 import torch
 from torch import Tensor, nn
 
+from edgekit.errors import InvalidCheckpoint
+from edgekit.models.checkpoint import fit
+
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean colour of DIV2K in [0, 1], which the authors subtract before the first convolution."""
 
@@ -67,9 +70,7 @@ class EDSR(nn.Module):
         self.scale, self.image_range = scale, image_range
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.head = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1))
-        self.body = nn.Sequential(
-            *(ResidualBlock(channels, width, residual_scale) for width in widths), nn.Conv2d(channels, channels, 3, padding=1)
-        )
+        self.body = nn.Sequential(*(ResidualBlock(channels, width, residual_scale) for width in widths), nn.Conv2d(channels, channels, 3, padding=1))
         self.tail = nn.Sequential(upsampler(scale, channels), nn.Conv2d(channels, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,29 +115,51 @@ def matches(state: Mapping[str, Tensor]) -> bool:
 
 
 def from_state_dict(state: Mapping[str, Tensor]) -> EDSR:
-    """Builds the network whose widths, depth and scale the tensors show, and loads them.
+    """Builds the network whose widths, depth and scale the float32 tensors show; they become its parameters.
 
     Files of the authors, of torchsr (both carry `sub_mean`, which tells range and mean) and of BasicSR (range 255) are read;
     a file of ours without `sub_mean` has range 1. The residual scale is not stored in any of them: 0.1 from 128 channels on, else 1,
-    as published. Raises KeyError, ValueError or RuntimeError on names or shapes that fit no EDSR.
+    as published. Raises InvalidCheckpoint that names the first three tensors that do not fit.
     """
-    basicsr = "conv_first.weight" in state
     tensors = _authors_names(state)
-    channels = tensors["head.0.weight"].shape[0]
-    indices = sorted(int(m[1]) for k in tensors if (m := re.fullmatch(r"body\.(\d+)\.body\.0\.weight", k)))
-    inner = tuple(tensors[f"body.{i}.body.0.weight"].shape[0] for i in indices)
-    stages = [k for k in tensors if re.fullmatch(r"tail\.0\.\d+\.weight", k)]
-    factor = tensors["tail.0.0.weight"].shape[0] / tensors["tail.0.0.weight"].shape[1]
-    scale = {(1, 4.0): 2, (1, 9.0): 3, (2, 4.0): 4}.get((len(stages), factor))
-    if scale is None:
-        raise ValueError(f"upsampler has {len(stages)} stages of factor {factor:g}; expected x2, x3 or x4")
-    image_range, mean = (255.0 if basicsr else 1.0), DIV2K_MEAN
+    image_range, mean = (255.0 if "conv_first.weight" in state else 1.0), DIV2K_MEAN
     if "sub_mean.bias" in tensors:
-        bias = tensors["sub_mean.bias"].float()
-        image_range = 255.0 if float(bias.abs().max()) > 1 else 1.0
-        r, g, b = (-bias / image_range).tolist()
-        mean = (r, g, b)
-    net = EDSR(scale, len(inner), channels, 0.1 if channels >= 128 else 1.0, image_range, mean, inner)
-    ours = {k: v.float() for k, v in tensors.items() if not k.startswith(("sub_mean.", "add_mean.")) and k != "mean"}
-    net.load_state_dict(ours)
+        image_range, mean = _shift(tensors)
+    ours = {key: value for key, value in tensors.items() if not key.startswith(("sub_mean.", "add_mean."))}
+    channels = _width(ours, "head.0.weight")
+    indices = sorted(int(m[1]) for key in ours if (m := re.fullmatch(r"body\.(\d{1,4})\.body\.0\.weight", key)))
+    inner = tuple(_width(ours, f"body.{i}.body.0.weight") for i in indices)
+    stages = sum(bool(re.fullmatch(r"tail\.0\.\d+\.weight", key)) for key in ours)
+    factor = _width(ours, "tail.0.0.weight") / channels
+    scale = {(1, 4.0): 2, (1, 9.0): 3, (2, 4.0): 4}.get((stages, factor))
+    if scale is None:
+        raise InvalidCheckpoint(
+            f"the upsampler has {stages} stages of {factor:g} x the channels; expected one of 4 (x2), one of 9 (x3) or two of 4 (x4)"
+        )
+    with torch.device("meta"):  # sizes are what the tensors claim: nothing is allocated before they fit
+        net = EDSR(scale, len(inner), channels, 0.1 if channels >= 128 else 1.0, image_range, inner=inner)
+    fit(net, ours)
+    net.mean = torch.tensor(mean).view(1, 3, 1, 1)
     return net
+
+
+def _width(tensors: Mapping[str, Tensor], key: str) -> int:
+    """Output channels of a convolution."""
+    if key not in tensors:
+        raise InvalidCheckpoint(f"the tensors do not fit EDSR: '{key}' is missing")
+    shape = tuple(tensors[key].shape)
+    if len(shape) != 4 or min(shape) < 1:
+        raise InvalidCheckpoint(f"the tensors do not fit EDSR: '{key}' is {shape}, expected a convolution's (out, in, 3, 3)")
+    return shape[0]
+
+
+def _shift(tensors: Mapping[str, Tensor]) -> tuple[float, tuple[float, float, float]]:
+    """(range, mean) of the authors' MeanShift layers: sub_mean takes range * mean off, add_mean puts it back."""
+    identity = torch.eye(3).view(3, 3, 1, 1)
+    sub, add = (tensors.get(f"{name}_mean.bias", torch.empty(0)) for name in ("sub", "add"))
+    plain = all(torch.equal(tensors.get(f"{name}_mean.weight", identity), identity) for name in ("sub", "add"))
+    if not plain or sub.shape != (3,) or not torch.equal(add, -sub):
+        raise InvalidCheckpoint("sub_mean and add_mean are no opposite shifts of the three colours; expected identity weights and biases -m and m")
+    image_range = 255.0 if float(sub.abs().max()) > 1 else 1.0
+    r, g, b = (-sub / image_range).tolist()
+    return image_range, (r, g, b)

@@ -1,0 +1,196 @@
+"""Weights files -> plain float32 tensors. A file is data here: nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from edgekit.errors import InvalidCheckpoint
+from edgekit.models import pickles
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+WRAPPERS = ("params_ema", "params", "state_dict", "model", "generator")
+"""Keys under which training code keeps the state dict; the first one present counts (BasicSR's averaged weights before its raw ones)."""
+
+_SAVE = "save it again with torch.save(model.state_dict(), ...) or as .safetensors"
+
+
+def sha256(path: Path) -> str:
+    """Of the file's bytes, 64 hexadecimal digits. Raises InvalidCheckpoint if it cannot be read."""
+    _require_file(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The state dict in `path`: name -> contiguous CPU tensor of its own memory; float16, bfloat16 and float64 become float32, integers stay.
+
+    Reads .safetensors, and .pth, .pt, .ckpt as torch.save writes them (both its formats), with weights_only=True. Takes the state dict out of the WRAPPERS
+    and strips `module.` (DataParallel). Raises InvalidCheckpoint, one line, for a file that is missing, truncated, of another kind, larger inside than
+    outside, not made of tensors, or with NaN or infinite weights; and for every pickle that would call anything else than tensor constructors.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidCheckpoint(f"{path}: is not a checkpoint by its name; expected {', '.join(SUFFIXES)}")
+    size = _require_file(path)
+    if path.suffix.lower() == ".safetensors":
+        found = _read_safetensors(path)
+    else:
+        _look_inside(path, size)
+        found = _unwrap(_read_torch(path), path)
+    while found and all(key.startswith("module.") for key in found):
+        found = {key.removeprefix("module."): value for key, value in found.items()}
+    if not found:
+        raise InvalidCheckpoint(f"{path}: holds no tensors; expected a state dict")
+    _require_bounds(found, path, size)
+    return {key: _plain(key, value, path) for key, value in found.items()}
+
+
+def fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Loads `state` into `network` (which may be on the meta device: its parameters become these tensors).
+
+    Raises InvalidCheckpoint that names the first three tensors that are missing, unexpected or of another shape.
+    """
+    expected = network.state_dict()
+    faults = [f"'{key}' is missing" for key in expected if key not in state]
+    faults += [f"'{key}' is unexpected" for key in state if key not in expected]
+    faults += [
+        f"'{key}' is {tuple(state[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise InvalidCheckpoint(f"the tensors do not fit {type(network).__name__}: {'; '.join(fault[:100] for fault in faults[:3])}{more}")
+    network.load_state_dict(dict(state), assign=True)
+
+
+def _require_file(path: Path) -> int:
+    """Bytes of a regular, readable file that is not empty."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidCheckpoint(f"{path}: is not a file; expected {', '.join(SUFFIXES)}")
+        with path.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidCheckpoint(f"{path}: cannot be read ({reason}); expected a checkpoint") from error
+    if not found.st_size:
+        raise InvalidCheckpoint(f"{path}: is empty (0 bytes); expected a checkpoint")
+    return found.st_size
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {key: file.get_tensor(key) for key in list(file.keys())}
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, OverflowError, MemoryError) as error:
+        raise InvalidCheckpoint(f"{path}: is not a whole .safetensors file ({_brief(error)}); expected one that safetensors wrote") from error
+
+
+def _look_inside(path: Path, size: int) -> None:
+    """Refuses a torch file whose pickles or archive are not what torch.save writes, before torch sees it."""
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                with zipfile.ZipFile(file) as archive:
+                    _look_into_zip(archive, path, size)
+                return
+            file.seek(0)
+            # The format before torch 1.6: five pickles (magic number, version, machine, the object, storage names), then the raw numbers.
+            for _ in range(5):
+                pickles.scan(file)
+    except pickles.Refused as error:
+        raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({error}); refused: {_SAVE}") from error
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise InvalidCheckpoint(f"{path}: is truncated, damaged or no file of torch.save ({_brief(error)}); expected a whole checkpoint") from error
+
+
+def _look_into_zip(archive: zipfile.ZipFile, path: Path, size: int) -> None:
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    inner = {name.partition("/")[2] for name in names}
+    if len({name.lower() for name in names}) != len(names):
+        raise InvalidCheckpoint(f"{path}: the archive holds one name twice; refused: {_SAVE}")
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+        raise InvalidCheckpoint(f"{path}: the archive is compressed or encrypted, which torch.save never does; refused: {_SAVE}")
+    if sum(entry.file_size for entry in entries) > size:
+        raise InvalidCheckpoint(f"{path}: the archive claims {sum(e.file_size for e in entries)} bytes, the file holds {size}; refused")
+    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+        raise InvalidCheckpoint(f"{path}: is a TorchScript archive, which is code; expected a state dict: {_SAVE}")
+    if any(name.startswith("models/") for name in inner):
+        raise InvalidCheckpoint(f"{path}: is an exported program; expected a state dict: {_SAVE}")
+    if "data.pkl" not in inner:
+        raise InvalidCheckpoint(f"{path}: is a zip archive without data.pkl; expected a file of torch.save")
+    for name in names:
+        if name.endswith(".pkl"):
+            with archive.open(name) as file:
+                pickles.scan(file)  # type: ignore[arg-type]
+    if damaged := archive.testzip():
+        raise InvalidCheckpoint(f"{path}: is damaged ({damaged[:60]} fails its checksum); expected a whole checkpoint")
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:
+        # An interpreter fed with damaged opcodes raises nearly anything: KeyError, struct.error, AttributeError ...
+        raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({_brief(error)}); refused: {_SAVE}") from error
+
+
+def _unwrap(found: Any, path: Path) -> dict[str, Tensor]:
+    for _ in range(len(WRAPPERS)):
+        if not isinstance(found, dict):
+            raise InvalidCheckpoint(f"{path}: holds a {type(found).__name__}; expected a dict of tensors, bare or under {', '.join(WRAPPERS)}")
+        if not found or all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()):
+            return dict(found)
+        wrapper = next((key for key in WRAPPERS if isinstance(found.get(key), dict)), None)
+        if wrapper is None:
+            break
+        found = found[wrapper]
+    key, value = next((k, v) for k, v in found.items() if not (isinstance(k, str) and isinstance(v, Tensor)))
+    name = repr(key[:60]) if isinstance(key, str) else f"a key of type {type(key).__name__}"
+    raise InvalidCheckpoint(f"{path}: {name} holds a {type(value).__name__}; expected a dict of tensors, bare or under {', '.join(WRAPPERS)}")
+
+
+def _require_bounds(state: Mapping[str, Tensor], path: Path, size: int) -> None:
+    """A view with stride 0 is as large as it says in ten bytes of file: nothing here may be larger than the numbers that the file holds.
+    Tied weights stand in the dict more than once; four times the file is more than any network has."""
+    total = 0
+    for key, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.device.type != "cpu":
+            raise InvalidCheckpoint(f"{path}: '{key[:60]}' is {value.dtype}, {value.layout}, {value.device}; expected a plain tensor of real numbers")
+        claimed = value.numel() * value.element_size()
+        total += claimed
+        if claimed > value.untyped_storage().nbytes() or total > 4 * size:
+            raise InvalidCheckpoint(
+                f"{path}: '{key[:60]}' claims the shape {list(value.shape)}, which is more than the file's {size} bytes hold; refused"
+            )
+
+
+def _plain(key: str, value: Tensor, path: Path) -> Tensor:
+    value = value.detach()
+    if not value.is_floating_point():
+        return value.clone(memory_format=torch.contiguous_format)
+    plain = value.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    if not (finite := torch.isfinite(plain)).all():
+        kind = "NaN" if torch.isnan(plain).any() else "infinity"
+        bad = plain.numel() - int(finite.sum())
+        raise InvalidCheckpoint(
+            f"{path}: '{key[:60]}' holds {kind} ({bad} of {plain.numel()} values); expected finite weights: train it again or use an earlier file"
+        )
+    return plain
+
+
+def _brief(error: BaseException) -> str:
+    """A library's message, in the part of a line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,93 @@
+"""What a pickle would do, found by reading its opcodes; nothing is executed and nothing is built.
+
+torch.load(weights_only=True) is the gate that keeps code from running. This is the gate before it: it names what a file would call, and refuses what
+torch lets through although no weights file needs it (objects that allocate by a number in the pickle, keys that take forever to hash).
+"""
+
+from __future__ import annotations
+
+import pickletools
+from typing import BinaryIO
+
+ALLOWED = {
+    "collections Counter",
+    "collections OrderedDict",
+    "torch Size",
+    "torch device",
+    "torch._utils _rebuild_parameter",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    "torch.nn.parameter Parameter",
+    "builtins set",
+    "__builtin__ set",
+    *(f"torch {kind}Storage" for kind in ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")),
+    *(f"torch {kind}" for kind in ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")),
+}
+"""Every "module name" that state dicts, and the optimizer and scheduler states saved with them, are made of."""
+
+LARGEST_TUPLE = 10_000
+"""Elements of a tuple, tuples inside it counted out. One that repeats itself level after level fits in 200 bytes and takes centuries to hash."""
+
+_PUSH = {"NONE", "NEWTRUE", "NEWFALSE", "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "BININT", "BININT1", "BININT2", "BINFLOAT"}
+_PUSH |= {"BINUNICODE", "SHORT_BINSTRING", "LONG1", "GLOBAL"}
+_POP = {"APPEND": 1, "BUILD": 1, "SETITEM": 2}
+_REPLACE = {"BINPERSID": 1, "REDUCE": 2, "NEWOBJ": 2}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class Refused(Exception):
+    """The reason, as it follows the file's name in a message."""
+
+
+def scan(file: BinaryIO) -> None:
+    """Reads one pickle from `file`, up to and with its STOP. Raises Refused if weights would not be made of it, ValueError if it is no pickle."""
+    stack: list[int] = []  # the counted-out size of each object; 1 for whatever is not a tuple
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    texts: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            name = opcode.name
+            if name in ("GLOBAL", "INST") and argument not in ALLOWED:
+                raise Refused(f"it needs code to be executed to load: {_dotted(argument)}")
+            if name == "STACK_GLOBAL":
+                raise Refused(f"it needs code to be executed to load: {_dotted(' '.join(texts[-2:]))}")
+            if name in _PUSH:
+                stack.append(1)
+                texts += [argument] if isinstance(argument, str) else []
+            elif name == "MARK":
+                marks.append(len(stack))
+            elif name in _TUPLES or name == "TUPLE":
+                first = marks.pop() if name == "TUPLE" else _checked(len(stack) - _TUPLES[name])
+                size = 1 + sum(stack[first:])
+                if size > LARGEST_TUPLE:
+                    raise Refused("it holds a tuple of more elements than any weights file has")
+                stack[first:] = [size]
+            elif name in ("APPENDS", "SETITEMS"):
+                del stack[marks.pop() :]
+            elif name in _POP:
+                del stack[_checked(len(stack) - _POP[name]) :]
+            elif name in _REPLACE:
+                stack[_checked(len(stack) - _REPLACE[name]) :] = [1]
+            elif name in ("BINPUT", "LONG_BINPUT"):
+                memo[argument] = stack[-1]
+            elif name in ("BINGET", "LONG_BINGET"):
+                stack.append(memo[argument])
+            elif name in ("SHORT_BINUNICODE", "MEMOIZE", "FRAME"):
+                # Protocol 4, which torch does not read; read on only to name what the file would call.
+                texts += [argument] if isinstance(argument, str) else []
+                memo, stack = {**memo, len(memo): 1}, [*stack, 1]
+            elif name not in ("PROTO", "STOP"):
+                raise Refused(f"it uses the pickle opcode {name}, which torch.save never writes")
+    except (IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
+        raise ValueError("the pickle is damaged") from error
+
+
+def _checked(index: int) -> int:
+    if index < 0:
+        raise IndexError(index)
+    return index
+
+
+def _dotted(name: str) -> str:
+    return name.replace(" ", ".")[:80]
