@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+ExecutedBy = Literal["host", "evaluator", "coreml", "qemu-arm64", "adb"]
+"""Who ran a file, as the manifest says it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Run:
 
     outputs: list[tuple[Tensor, ...]]
     latency: Latency | None
-    executed_by: str
+    executed_by: ExecutedBy
 
 
 class Device(Protocol):

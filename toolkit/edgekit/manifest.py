@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgekit.backend import Delegation, DType, Layout, TensorSpec
-from edgekit.device import Latency
+from edgekit.device import ExecutedBy, Latency
 from edgekit.enhancer import ImageSpec, Tiling
 from edgekit.errors import InvalidFile
 from edgekit.recipe import Precision, Quantize
@@ -24,9 +24,6 @@ from edgekit.recipe import Precision, Quantize
 VERSION = 1
 LARGEST_INTEGER = 2**53 - 1
 """JSON readers that keep numbers as doubles lose digits beyond it."""
-
-ExecutedBy = Literal["host", "evaluator", "coreml", "qemu-arm64", "adb"]
-
 
 @dataclass(frozen=True)
 class Model:
@@ -73,9 +70,9 @@ class ParityReference:
 class Parity:
     """An artifact's outputs against the reference's: PSNR with peak 1.0 on outputs clamped to [0, 1]. `worst_*` stand beside the means.
 
-    The dB are None if the outputs were not `finite`. `delta_*` is the reference's PSNR against ground truth minus the artifact's over whole pictures, both as saved in
-    8 bits, where the reference is below 36 dB; `smooth_psnr_db` is the least PSNR against the reference over the other, smooth pictures. `banding` is the
-    largest share of smooth pixels that got a contour.
+    The dB are None if the outputs were not `finite`. `delta_*` is the reference's PSNR against ground truth minus the artifact's, over whole pictures, both
+    as saved in 8 bits, where the reference is below 36 dB; `smooth_psnr_db` is the least PSNR against the reference over the other, smooth pictures.
+    `banding` is the largest share of smooth pixels that got a contour. None without ground truth.
     """
 
     executed_by: ExecutedBy

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from edgekit import metrics, tiles
 from edgekit.errors import InvalidFile
-from edgekit.manifest import BudgetLine, ExecutedBy, Parity, ParityReference
+from edgekit.device import ExecutedBy
+from edgekit.manifest import BudgetLine, Parity, ParityReference
 from edgekit.target import Budget
 
 SMOOTH_ABOVE_DB = 36.0

@@ -230,7 +230,7 @@ def make(
             [from_io(o[0]) for o in run.outputs],
             manifest.ParityReference(fp32.device, fp32.dtype),
             run.executed_by,
-            runs_equal,  # type: ignore[arg-type]
+            runs_equal,
         )
         if run.latency:
             ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None

@@ -82,7 +82,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         value = float(value)
     if hint is float and isinstance(value, float) and value - value != 0:
         raise InvalidFile(f"{where} is {value}; expected a finite number")
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+    if not isinstance(hint, type) or not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise InvalidFile(f"{where} is {_show(value)}; expected {_describe(hint)}")
     return value
 

@@ -107,7 +107,8 @@ def train(
 ) -> TrainResult:
     """Trains `network` in place. `resume` names a file that is written every two minutes and, if it exists at the start, continued from."""
     generator = torch.Generator().manual_seed(settings.seed)
-    network.to(device, memory_format=torch.channels_last).train()
+    network.to(device).train()
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's stubs lack this overload
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
     step, spent = _load(resume, network, optimizer, generator, settings) if resume and resume.exists() else (0, 0.0)
     start = time.monotonic() - spent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def targets(name: Name = None, json: Json = False) -> None:
     for one in [name] if name else edgekit_targets.names():
         target = edgekit_targets.load(one)
         files = ", ".join(f"{plan.backend.name} {plan.recipe}" for plan in target.artifacts)
-        row = {"name": target.name, "files": files, "tile": "x".join(map(str, target.tile)), "description": target.description}
+        row: dict[str, Any] = {"name": target.name, "files": files, "tile": "x".join(map(str, target.tile)), "description": target.description}
         if name:
             from dataclasses import asdict
 
@@ -49,7 +49,7 @@ def recipes(name: Name = None, json: Json = False) -> None:
     rows = []
     for one in [name] if name else table.names():
         recipe = table.load(one)
-        row = {"name": recipe.name, "precision": recipe.precision, "description": recipe.description}
+        row: dict[str, Any] = {"name": recipe.name, "precision": recipe.precision, "description": recipe.description}
         if name:
             from dataclasses import asdict
 

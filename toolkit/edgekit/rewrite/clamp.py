@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import aten, only_user
+from edgekit.rewrite.graph import aten, only_user, outputs
 
 
 def clamp(graph: GraphModule) -> int:
     """Clamps every output. A clamp commutes with PixelShuffle, so it stands before it, where runtimes fuse it into the convolution. Returns their number."""
-    output = graph.graph.output_node()
-    results = output.args[0]
-    nodes = [results] if isinstance(results, Node) else list(results)  # type: ignore[arg-type]
+    output, nodes = outputs(graph)
     for node in nodes:
-        assert isinstance(node, Node)
         shuffle = node if node.target is aten.pixel_shuffle.default and only_user(node) is output else None
         inner = shuffle.args[0] if shuffle else node
         assert isinstance(inner, Node)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import Conv, aten, conv_of, layer_name, only_user, replace_conv
+from edgekit.rewrite.graph import Conv, aten, conv_of, layer_name, only_user, replace_conv, shuffle_factor
 
 
 def collapse_tail(graph: GraphModule) -> int:
@@ -24,12 +24,12 @@ def collapse_tail(graph: GraphModule) -> int:
 
 def _collapse_one(graph: GraphModule) -> bool:
     for node in graph.graph.nodes:
-        if node.target is not aten.pixel_shuffle.default:
+        factor = shuffle_factor(node)
+        if factor is None:
             continue
         first, second = conv_of(graph, node.args[0]), conv_of(graph, only_user(node))
         if first is None or second is None or only_user(first.node) is not node or not first.is_plain_same or not second.is_plain_same:
             continue
-        factor = int(node.args[1])
         weight, bias = _collapsed(first, second, factor)
         if weight.numel() >= first.weight.numel() + second.weight.numel() * factor**2:
             continue
@@ -65,12 +65,13 @@ def _collapsed(first: Conv, second: Conv, factor: int) -> tuple[Tensor, Tensor]:
 def _merge_shuffles(graph: GraphModule) -> bool:
     """conv -> shuffle(a) -> shuffle(b) becomes conv (channels reordered) -> shuffle(a*b)."""
     for node in graph.graph.nodes:
-        if node.target is not aten.pixel_shuffle.default:
+        a, second = shuffle_factor(node), only_user(node)
+        b = shuffle_factor(second)
+        if a is None or second is None or b is None:
             continue
-        conv, second = conv_of(graph, node.args[0]), only_user(node)
-        if conv is None or second is None or second.target is not aten.pixel_shuffle.default or only_user(conv.node) is not node:
+        conv = conv_of(graph, node.args[0])
+        if conv is None or only_user(conv.node) is not node:
             continue
-        a, b = int(node.args[1]), int(second.args[1])
         channels = conv.weight.shape[0]
         index = torch.arange(channels, dtype=torch.float64).view(1, channels, 1, 1)
         order = F.pixel_unshuffle(F.pixel_shuffle(F.pixel_shuffle(index, a), b), a * b).reshape(-1).long()

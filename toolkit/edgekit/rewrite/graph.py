@@ -86,6 +86,19 @@ def per_channel(value: Tensor | None, channels: int) -> Tensor | None:
     return value.double().reshape(channels) if shape == (1, channels, 1, 1) else None
 
 
+def shuffle_factor(node: Any) -> int | None:
+    """The factor of a PixelShuffle node; None for any other node."""
+    return node.args[1] if isinstance(node, Node) and node.target is aten.pixel_shuffle.default and isinstance(node.args[1], int) else None
+
+
+def outputs(graph: GraphModule) -> tuple[Node, list[Node]]:
+    """The output node and the nodes it returns."""
+    output = graph.graph.output_node()
+    results = output.args[0]
+    nodes = [results] if isinstance(results, Node) else [n for n in results if isinstance(n, Node)] if isinstance(results, tuple | list) else []
+    return output, nodes
+
+
 def only_user(node: Node) -> Node | None:
     """The one node that reads `node`, or None if there are several or none."""
     users = list(node.users)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import aten
+from edgekit.rewrite.graph import aten, outputs
 
 
 def uint8_io(graph: GraphModule) -> int:
@@ -21,9 +21,7 @@ def uint8_io(graph: GraphModule) -> int:
             scaled = graph.graph.call_function(aten.mul.Tensor, (cast, 1 / 255))
         for user in users:
             user.replace_input_with(node, scaled)
-    output = graph.graph.output_node()
-    results = output.args[0]
-    nodes = [results] if isinstance(results, Node) else list(results)  # type: ignore[arg-type]
+    output, nodes = outputs(graph)
     for node in nodes:
         with graph.graph.inserting_before(output):
             levels = graph.graph.call_function(aten.mul.Tensor, (node, 255.0))
