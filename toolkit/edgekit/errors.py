@@ -17,8 +17,18 @@ from difflib import get_close_matches
 from typing import Any
 
 
+LONGEST_MESSAGE = 390
+
+
 class EdgekitError(Exception):
-    """Base of all errors that a person can act on."""
+    """Base of all errors that a person can act on. The message is one line, also where it quotes a file's names or a library's own words:
+    what is not printable is escaped, and what is too long loses its middle (what and where stand at its start, what next at its end)."""
+
+    def __init__(self, message: str) -> None:
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in message)
+        if len(line) > LONGEST_MESSAGE:
+            line = f"{line[: LONGEST_MESSAGE - 155]} ... {line[-150:]}"
+        super().__init__(line)
 
 
 class UnknownName(EdgekitError):
