@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-
 LONGEST_MESSAGE = 390
 
 
