@@ -106,8 +106,7 @@ def _look_inside(path: Path, size: int) -> None:
                 return
             file.seek(0)
             # The format before torch 1.6: five pickles (magic number, version, machine, the object, storage names), then the raw numbers.
-            for _ in range(5):
-                pickles.scan(file)
+            _require_readable([pickles.scan(file) for _ in range(5)])
     except pickles.Refused as error:
         raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({error}); refused: {_SAVE}") from error
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
@@ -118,24 +117,31 @@ def _look_into_zip(archive: zipfile.ZipFile, path: Path, size: int) -> None:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     inner = {name.partition("/")[2] for name in names}
+    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+        raise InvalidCheckpoint(f"{path}: is a TorchScript archive, which is code; expected a state dict: {_SAVE}")
+    if any(name.startswith("models/") for name in inner):
+        raise InvalidCheckpoint(f"{path}: is an exported program; expected a state dict: {_SAVE}")
     if len({name.lower() for name in names}) != len(names):
         raise InvalidCheckpoint(f"{path}: the archive holds one name twice; refused: {_SAVE}")
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
         raise InvalidCheckpoint(f"{path}: the archive is compressed or encrypted, which torch.save never does; refused: {_SAVE}")
     if sum(entry.file_size for entry in entries) > size:
         raise InvalidCheckpoint(f"{path}: the archive claims {sum(e.file_size for e in entries)} bytes, the file holds {size}; refused")
-    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
-        raise InvalidCheckpoint(f"{path}: is a TorchScript archive, which is code; expected a state dict: {_SAVE}")
-    if any(name.startswith("models/") for name in inner):
-        raise InvalidCheckpoint(f"{path}: is an exported program; expected a state dict: {_SAVE}")
     if "data.pkl" not in inner:
         raise InvalidCheckpoint(f"{path}: is a zip archive without data.pkl; expected a file of torch.save")
+    unread = []
     for name in names:
         if name.endswith(".pkl"):
             with archive.open(name) as file:
-                pickles.scan(file)  # type: ignore[arg-type]
+                unread.append(pickles.scan(file))  # type: ignore[arg-type]
+    _require_readable(unread)
     if damaged := archive.testzip():
         raise InvalidCheckpoint(f"{path}: is damaged ({damaged[:60]} fails its checksum); expected a whole checkpoint")
+
+
+def _require_readable(unread: list[str]) -> None:
+    for opcode in filter(None, unread):
+        raise pickles.Refused(f"it uses the pickle opcode {opcode}, which torch.save writes on demand only and torch.load does not read")
 
 
 def _read_torch(path: Path) -> Any:

@@ -29,37 +29,43 @@ LARGEST_TUPLE = 10_000
 """Elements of a tuple, tuples inside it counted out. One that repeats itself level after level fits in 200 bytes and takes centuries to hash."""
 
 _PUSH = {"NONE", "NEWTRUE", "NEWFALSE", "EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "BININT", "BININT1", "BININT2", "BINFLOAT"}
-_PUSH |= {"BINUNICODE", "SHORT_BINSTRING", "LONG1", "GLOBAL"}
+_PUSH |= {"BINUNICODE", "SHORT_BINSTRING", "LONG1", "GLOBAL", "SHORT_BINUNICODE"}
 _POP = {"APPEND": 1, "BUILD": 1, "SETITEM": 2}
-_REPLACE = {"BINPERSID": 1, "REDUCE": 2, "NEWOBJ": 2}
+_REPLACE = {"BINPERSID": 1, "REDUCE": 2, "NEWOBJ": 2, "STACK_GLOBAL": 2}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_PROTOCOL_4 = {"FRAME", "MEMOIZE", "SHORT_BINUNICODE", "STACK_GLOBAL"}
+"""torch.load does not know these; they are followed to name what the file would call."""
 
 
 class Refused(Exception):
     """The reason, as it follows the file's name in a message."""
 
 
-def scan(file: BinaryIO) -> None:
-    """Reads one pickle from `file`, up to and with its STOP. Raises Refused if weights would not be made of it, ValueError if it is no pickle."""
-    stack: list[int] = []  # the counted-out size of each object; 1 for whatever is not a tuple
+def scan(file: BinaryIO) -> str:
+    """Reads one pickle from `file`, up to and with its STOP. Raises Refused if weights would not be made of it, ValueError if it is no pickle.
+
+    Returns the first opcode that torch.load does not know although it is harmless, "" if there is none.
+    """
+    stack: list[int | str] = []  # texts as they are, of everything else the counted-out size: 1 for what is not a tuple
     marks: list[int] = []
-    memo: dict[int, int] = {}
-    texts: list[str] = []
+    memo: dict[int, int | str] = {}
+    unread = ""
     try:
         for opcode, argument, _ in pickletools.genops(file):
             name = opcode.name
-            if name in ("GLOBAL", "INST") and argument not in ALLOWED:
-                raise Refused(f"it needs code to be executed to load: {_dotted(argument)}")
             if name == "STACK_GLOBAL":
-                raise Refused(f"it needs code to be executed to load: {_dotted(' '.join(texts[-2:]))}")
+                argument = f"{stack[-2]} {stack[-1]}"
+            if name in ("GLOBAL", "INST", "STACK_GLOBAL") and argument not in ALLOWED:
+                raise Refused(f"it needs code to be executed to load: {argument.replace(' ', '.')[:80]}")
+            if name in _PROTOCOL_4:
+                unread = unread or name
             if name in _PUSH:
-                stack.append(1)
-                texts += [argument] if isinstance(argument, str) else []
+                stack.append(argument if isinstance(argument, str) else 1)
             elif name == "MARK":
                 marks.append(len(stack))
             elif name in _TUPLES or name == "TUPLE":
                 first = marks.pop() if name == "TUPLE" else _checked(len(stack) - _TUPLES[name])
-                size = 1 + sum(stack[first:])
+                size = 1 + sum(item if isinstance(item, int) else 1 for item in stack[first:])
                 if size > LARGEST_TUPLE:
                     raise Refused("it holds a tuple of more elements than any weights file has")
                 stack[first:] = [size]
@@ -69,25 +75,12 @@ def scan(file: BinaryIO) -> None:
                 del stack[_checked(len(stack) - _POP[name]) :]
             elif name in _REPLACE:
                 stack[_checked(len(stack) - _REPLACE[name]) :] = [1]
-            elif name in ("BINPUT", "LONG_BINPUT"):
-                memo[argument] = stack[-1]
+            elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
+                memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
             elif name in ("BINGET", "LONG_BINGET"):
                 stack.append(memo[argument])
-            elif name in ("SHORT_BINUNICODE", "MEMOIZE", "FRAME"):
-                # Protocol 4, which torch does not read; read on only to name what the file would call.
-                texts += [argument] if isinstance(argument, str) else []
-                memo, stack = {**memo, len(memo): 1}, [*stack, 1]
-            elif name not in ("PROTO", "STOP"):
+            elif name not in ("PROTO", "STOP", "FRAME"):
                 raise Refused(f"it uses the pickle opcode {name}, which torch.save never writes")
     except (IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
         raise ValueError("the pickle is damaged") from error
-
-
-def _checked(index: int) -> int:
-    if index < 0:
-        raise IndexError(index)
-    return index
-
-
-def _dotted(name: str) -> str:
-    return name.replace(" ", ".")[:80]
+    return unread
