@@ -151,6 +151,14 @@ def test_descriptive_exif_is_kept(tmp_path: Path) -> None:
             assert kept.get_ifd(0x8825)[1] == "N"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage!", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0MM\0*\xff\0\0\0"])
+def test_damaged_exif_is_left_out_quietly(tmp_path: Path, exif: bytes) -> None:
+    pixels = noise(8, 8, 3) // 8
+    source = open_picture(save(tmp_path / "in.webp", Image.fromarray(pixels), exif=exif, lossless=True))
+    assert source.exif is None and np.array_equal(source.pixels, pixels)
+
+
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp"])
 def test_profile_is_kept(tmp_path: Path, name: str) -> None:
     # Any valid RGB profile stands for Display P3: the bytes are what counts.

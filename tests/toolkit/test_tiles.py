@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -62,6 +62,7 @@ def test_reflection_is_torchs_where_torch_has_one() -> None:
         assert [tiles.reflect_index(i, n) for i in range(-(n - 1), 2 * n - 1)] == expected.int().tolist()
 
 
+@settings(deadline=None)
 @given(st.integers(-1000, 1000), st.integers(1, 40))
 def test_reflection_goes_on_periodically(i: int, n: int) -> None:
     j = tiles.reflect_index(i, n)
@@ -71,6 +72,7 @@ def test_reflection_goes_on_periodically(i: int, n: int) -> None:
         assert abs(j - tiles.reflect_index(i + 1, n)) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 33), st.integers(1, 33), st.integers(0, 12))
 def test_cores_cover_each_pixel_once(height: int, width: int, tile_h: int, tile_w: int, halo: int) -> None:
     plan = tiles.plan(height, width, (tile_h + 2 * halo, tile_w + 2 * halo), halo)
@@ -155,7 +157,7 @@ def test_one_pixel_less_of_halo_is_not_enough() -> None:
         (nn.Conv2d(3, 3, 1), 1, 0),
         (nn.Conv2d(3, 3, (3, 7), padding=(1, 3)), 1, 3),
         (nn.Conv2d(3, 3, 5, padding=8, dilation=4), 1, 8),
-        (Shift(9), 1, 9),
+        (Shift(7), 1, 7),
         (nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(3, 3, 5), nn.Sigmoid(), nn.MaxPool2d(3, 1, 1), nn.Hardtanh()), 1, 3),
         (nn.Upsample(scale_factor=2, mode="bicubic"), 1, 2),
         (nn.Conv2d(3, 3, 5, padding=200, dilation=100), 1, 200),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -93,8 +94,9 @@ def to_pixels(planes: Tensor, bits: int) -> Pixels:
 def open_picture(path: Path) -> SourcePicture:
     """Reads a picture file. Raises InvalidFile for anything that is not a whole, still picture of up to 200 megapixels."""
     try:
-        with _no_pixel_limit(), Image.open(path, formats=READS) as image:
+        with _as_edgekit_wants(), Image.open(path, formats=READS) as image:
             _refuse(path, image)
+            _drop_damaged_exif(image)
             profile, pixels = _decode(path, image)
             return SourcePicture(path.name, pixels, profile, _exif(image))
     except InvalidFile:
@@ -109,11 +111,14 @@ def open_picture(path: Path) -> SourcePicture:
 
 
 @contextmanager
-def _no_pixel_limit() -> Iterator[None]:
-    """Pillow's own limit of 89 megapixels is below what phones take; `_refuse` has ours."""
+def _as_edgekit_wants() -> Iterator[None]:
+    """Pillow without its own limit of 89 megapixels, below what phones take (`_refuse` has ours), and without warnings on the terminal about EXIF
+    that it then leaves out."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
@@ -129,6 +134,16 @@ def _refuse(path: Path, image: Image.Image) -> None:
     bits = max(getattr(image, "tag_v2", {}).get(258, (8,)))
     if image.mode in ("I", "F") or (bits > 8 and not (bits == 16 and image.mode.startswith("I;16"))):
         raise InvalidFile(f"{path}: {image.format} with {max(bits, 16)} bits ({image.mode}); expected 8 bits, or a 16-bit PNG: convert it first")
+
+
+def _drop_damaged_exif(image: Image.Image) -> None:
+    """Pillow forgives it in a JPEG and raises in a PNG or WebP, but the picture beside it is whole in either."""
+    if "exif" not in image.info:  # and asking a PNG for it would decode the pixels, too early for `_decode_png16`
+        return
+    try:
+        image.getexif()
+    except SyntaxError:
+        del image.info["exif"]
 
 
 def _decode(path: Path, image: Image.Image) -> tuple[bytes | None, Pixels]:
