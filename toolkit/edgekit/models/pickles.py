@@ -84,3 +84,10 @@ def scan(file: BinaryIO) -> str:
     except (IndexError, KeyError, UnicodeDecodeError, OverflowError) as error:
         raise ValueError("the pickle is damaged") from error
     return unread
+
+
+def _checked(index: int) -> int:
+    """A place in the stack; damaged pickles take off more than there is."""
+    if index < 0:
+        raise IndexError(index)
+    return index
