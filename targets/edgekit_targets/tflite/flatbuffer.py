@@ -1,0 +1,117 @@
+"""Reading a .tflite file's graph."""
+# ruff: noqa: TID253
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+from edgekit.errors import InvalidFile
+
+IDENTIFIER = b"TFL3"
+"""Bytes 4 to 8 of every TFLite flatbuffer (schema.fbs: file_identifier)."""
+
+LAYER_KINDS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "TRANSPOSE_CONV": 1, "FULLY_CONNECTED": 1}
+"""Operators with weights -> which of their inputs the weights are."""
+
+ACTIVATION_INPUT = {"TRANSPOSE_CONV": 2}
+"""Which input is the activation, where it is not the first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """`data` holds the constant's raw bytes as (n,) uint8, or None for anything computed. `dtype` is the schema's name, e.g. "FLOAT32"."""
+
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    data: np.ndarray | None
+
+    @property
+    def is_constant(self) -> bool:
+        return self.data is not None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator of the main subgraph; absent optional inputs are None. `options` is the schema's options object or None."""
+
+    index: int
+    kind: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    options: Any
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The constant or dequantized weights of a layer; None for other operators and for computed kernels' absent slots."""
+        position = LAYER_KINDS.get(self.kind)
+        return self.inputs[position] if position is not None and position < len(self.inputs) else None
+
+    @property
+    def activation(self) -> Tensor | None:
+        position = ACTIVATION_INPUT.get(self.kind, 0)
+        return self.inputs[position] if position < len(self.inputs) else None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The main subgraph, operators in execution order."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def producer(self, tensor: Tensor) -> Op | None:
+        return next((op for op in self.ops if tensor in op.outputs), None)
+
+
+def read(content: bytes, where: str) -> Graph:
+    """Raises InvalidFile (its message opens with `where`) if the bytes are no TFLite flatbuffer."""
+    if content[4:8] != IDENTIFIER:
+        raise InvalidFile(f"{where}: not a TFLite file (no '{IDENTIFIER.decode()}' identifier); export it again")
+    try:
+        model = flatbuffer_utils.read_model_from_bytearray(content)  # also resolves constants stored behind the flatbuffer
+    except Exception as error:  # the generated reader raises struct, numpy, index, type and memory errors on damaged bytes
+        raise InvalidFile(f"{where}: TFLite file is damaged ({type(error).__name__}: {error}); export it again") from error
+    main = model.subgraphs[0]
+    tensors = tuple(_tensor(i, t, model.buffers) for i, t in enumerate(main.tensors))
+    ops = tuple(
+        Op(
+            i,
+            _kind(model.operatorCodes[op.opcodeIndex]),
+            tuple(None if t == -1 else tensors[t] for t in _integers(op.inputs)),
+            tuple(tensors[t] for t in _integers(op.outputs)),
+            op.builtinOptions,
+        )
+        for i, op in enumerate(main.operators)
+    )
+    return Graph(tensors, ops, tuple(tensors[t] for t in _integers(main.inputs)), tuple(tensors[t] for t in _integers(main.outputs)))
+
+
+def _tensor(index: int, tensor: Any, buffers: list[Any]) -> Tensor:
+    data = buffers[tensor.buffer].data
+    content = None if data is None or len(data) == 0 else np.frombuffer(bytes(data), dtype=np.uint8)
+    return Tensor(index, tensor.name.decode() if tensor.name else "", tuple(_integers(tensor.shape)), _names(schema.TensorType)[tensor.type], content)
+
+
+def _kind(code: Any) -> str:
+    if code.customCode:
+        return f"CUSTOM {code.customCode.decode()}"
+    return _names(schema.BuiltinOperator)[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def _integers(values: Any) -> list[int]:
+    return [] if values is None else [int(v) for v in values]
+
+
+@cache
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}

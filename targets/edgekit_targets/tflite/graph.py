@@ -1,0 +1,101 @@
+"""What XNNPACK and the GPU delegate need before conversion: their missing operators written with ones they have. Exact on every input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.fx import GraphModule, Node
+
+aten = torch.ops.aten
+
+
+def prepare(graph: GraphModule, saturates: Callable[[str], bool]) -> dict[str, tuple[float, float]]:
+    """Changes `graph` in place.
+
+    Padding with a value becomes zero padding and an addition, because XNNPACK pads with zero only. A clamp to [0, 1] becomes 1 - relu(1 - relu(x)), because the
+    converter would turn every shorter form into RELU_0_TO_1, which neither delegate has. A clamp behind a convolution for which `saturates(layer name)` holds
+    disappears: 8-bit levels that span exactly that range clamp by themselves. Returns those layers' output ranges.
+
+    constant - x becomes constant + x * -1: litert-torch 0.10 converts it to x - constant, silently, once it has moved the graph to channels-last.
+    """
+    for number, node in enumerate(list(graph.graph.nodes)):
+        if node.target is aten.constant_pad_nd.default:
+            _pad_with_zero(graph, node, f"_padding_{number}")
+    ranges: dict[str, tuple[float, float]] = {}
+    for node in list(graph.graph.nodes):
+        bounds = _clamp_bounds(node)
+        if bounds is None:
+            continue
+        layer = layer_name(node.args[0])
+        if layer is not None and saturates(layer) and bounds[0] <= 0 <= bounds[1] and list(node.args[0].users) == [node]:
+            ranges[layer] = bounds
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+        elif bounds == (0.0, 1.0):
+            _clamp_by_relu(graph, node)
+    for node in list(graph.graph.nodes):
+        _add_instead_of_subtract(graph, node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return ranges
+
+
+def layer_name(node: object) -> str | None:
+    """`body.0.body.0` for the convolution that reads `body.0.body.0.weight`."""
+    if not isinstance(node, Node) or node.target is not aten.conv2d.default:
+        return None
+    weight = node.args[1]
+    if isinstance(weight, Node) and weight.op == "get_attr":
+        return str(weight.target).removesuffix(".weight")
+    return None
+
+
+def _clamp_bounds(node: Node) -> tuple[float, float] | None:
+    if node.target not in (aten.clamp.default, aten.hardtanh.default):
+        return None
+    defaults = (None, None) if node.target is aten.clamp.default else (-1.0, 1.0)
+    low, high = (*node.args[1:3], *defaults[len(node.args) - 1 :])
+    return None if low is None or high is None else (float(low), float(high))  # type: ignore[arg-type]
+
+
+def _pad_with_zero(graph: GraphModule, node: Node, name: str) -> None:
+    source, pads, value = (*node.args, 0.0)[:3]
+    # (W, W, H, H, C, C): only a padding of the channels alone has a constant that does not grow with the picture.
+    if not value or len(pads) != 6 or any(pads[:4]) or min(pads) < 0:  # type: ignore[arg-type]
+        return
+    channels = node.meta["val"].shape[1] if "val" in node.meta else source.meta["val"].shape[1] + sum(pads)  # type: ignore[union-attr]
+    offset = torch.full((1, channels, 1, 1), float(value))  # type: ignore[arg-type]
+    offset[:, pads[4] : channels - pads[5]] = 0  # type: ignore[index,operator]
+    graph.register_buffer(name, offset)
+    node.args = (source, pads, 0.0)
+    with graph.graph.inserting_after(node):
+        constant = graph.graph.get_attr(name)
+    with graph.graph.inserting_after(constant):
+        total = graph.graph.call_function(aten.add.Tensor, (node, constant))
+    node.replace_all_uses_with(total, delete_user_cb=lambda user: user is not total)
+
+
+def _clamp_by_relu(graph: GraphModule, node: Node) -> None:
+    with graph.graph.inserting_before(node):
+        value = graph.graph.call_function(aten.relu.default, (node.args[0],))
+        value = graph.graph.call_function(aten.relu.default, (graph.graph.call_function(aten.rsub.Scalar, (value, 1.0)),))
+        value = graph.graph.call_function(aten.rsub.Scalar, (value, 1.0))
+    node.replace_all_uses_with(value)
+    graph.graph.erase_node(node)
+
+
+def _add_instead_of_subtract(graph: GraphModule, node: Node) -> None:
+    if node.kwargs.get("alpha", 1) != 1 or len(node.args) != 2:
+        return
+    if node.target is aten.rsub.Scalar:
+        value, constant = node.args
+    elif node.target is aten.sub.Tensor and isinstance(node.args[0], Node) and node.args[0].op == "get_attr":
+        constant, value = node.args
+    else:
+        return
+    with graph.graph.inserting_before(node):
+        negative = graph.graph.call_function(aten.mul.Scalar, (value, -1.0))
+        total = graph.graph.call_function(aten.add.Tensor if isinstance(constant, Node) else aten.add.Scalar, (negative, constant))
+    node.replace_all_uses_with(total)
+    graph.graph.erase_node(node)

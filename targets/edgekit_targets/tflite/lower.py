@@ -1,0 +1,127 @@
+"""PyTorch -> litert-torch -> ai-edge-quantizer -> .tflite."""
+# ruff: noqa: TID253
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "0")
+
+import litert_torch
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from edgekit.backend import Lowered, TensorSpec
+from edgekit.errors import LoweringError
+from edgekit.quantize import matches
+from edgekit.recipe import Quantize
+from edgekit_targets.tflite import calibrate, delegation, flatbuffer, gpu_audit, graph, host, layers, quantizer
+from edgekit_targets.tflite.layers import Layer
+
+TOLERANCE = 1e-3
+"""Of the float file against PyTorch, relative to the largest output: ten times what summation order costs, far below any wrong operator."""
+
+TOOLCHAIN = ("torch", "litert-torch", "litert-converter", "ai-edge-litert", "ai-edge-quantizer")
+
+
+def lower(module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | None, tiles: Sequence[tuple[Tensor, ...]], out: Path) -> Lowered:
+    """See `edgekit.backend.Backend`. Besides its errors, raises what litert-torch and ai-edge-quantizer raise on networks they cannot take."""
+    static = quantize is not None and quantize.precision == "int8"
+    with torch.no_grad():
+        network = _to_graph(module, example)
+        bounds = graph.prepare(network, lambda name: static and quantize is not None and not matches(name, quantize.float_layers))
+        content = _convert(network, example)
+        _verify(content, network, example)
+    facts: dict[str, Any] = {}
+    quantized: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    if quantize is not None and quantize.precision != "fp32":
+        content, quantized, kept, facts = _quantize(content, network, bounds, quantize, tiles)
+    out.write_bytes(content)
+    file = flatbuffer.read(content, out.name)
+    audit = gpu_audit.audit(out)
+    return Lowered(
+        file=out,
+        inputs=tuple(_spec(t) for t in file.inputs),
+        outputs=tuple(_spec(t) for t in file.outputs),
+        toolchain={name: version(name) for name in TOOLCHAIN},
+        delegation=delegation.measure(out),
+        quantized=quantized,
+        kept_float=kept,
+        facts={**facts, "gpu_delegate": audit.facts()},
+    )
+
+
+def _to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
+    """A copy as a graph of ATen operators, whose parameters keep their module paths."""
+    if isinstance(module, GraphModule):
+        return copy.deepcopy(module)
+    traced = torch.export.export(module.eval(), example).module(check_guards=False)
+    assert isinstance(traced, GraphModule)
+    return traced
+
+
+def _convert(network: nn.Module, example: tuple[Tensor, ...]) -> bytes:
+    """The float file: NHWC inputs and outputs."""
+    pictures = [i for i, t in enumerate(example) if t.dim() == 4]
+    wrapped = litert_torch.to_channel_last_io(network, args=pictures, outputs=[0])
+    wrapped.training = False  # exported graphs refuse .eval()
+    arguments = tuple(t.permute(0, 2, 3, 1).contiguous() if t.dim() == 4 else t for t in example)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "float.tflite"
+        litert_torch.convert(wrapped, arguments).export(str(file))
+        return file.read_bytes()
+
+
+def _verify(content: bytes, network: nn.Module, example: tuple[Tensor, ...]) -> None:
+    """Executes the float file once: litert-torch can convert to something else without an error (see `graph.prepare`). Raises LoweringError."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = tuple((torch.rand(t.shape, generator=generator) * (255 if t.dtype == torch.uint8 else 1)).to(t.dtype) for t in example)
+    expected = network(*inputs)
+    expected = expected[0] if isinstance(expected, tuple | list) else expected
+    (got,) = host.Session.of(content, "float file")(inputs)
+    step = 1.0 if expected.dtype == torch.uint8 else max(1.0, float(expected.abs().max())) * TOLERANCE
+    worst = float((got.float() - expected.float()).abs().max())
+    if not worst <= step:
+        raise LoweringError(f"litert-torch converted the network to a file that computes something else: off by {worst:.3g}, expected {step:.3g} at most")
+
+
+def _quantize(
+    content: bytes, network: nn.Module, bounds: calibrate.Ranges, quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]]
+) -> tuple[bytes, tuple[str, ...], tuple[str, ...], dict[str, Any]]:
+    """(file, quantized layers, layers kept float, facts)."""
+    file = flatbuffer.read(content, "float file")
+    found = layers.find(file, network)
+    chosen = [layer for layer in found if not _exempt(layer, quantize)]
+    if not chosen:
+        raise LoweringError(f"tflite {quantize.precision}: no layer left to quantize among {len(found)}; check float_layers and float_types")
+    kept = tuple(layer.name for layer in found if layer not in chosen)
+    ops = [layer.op for layer in chosen]
+    facts: dict[str, Any] = {}
+    ranges: calibrate.Ranges = {}
+    if quantize.precision == "int8":
+        ops += quantizer.carried(file, ops)
+        wanted = [t for op in ops for t in (op.activation, *op.outputs) if t is not None]
+        ranges = calibrate.ranges(content, file, wanted, tiles, quantize)
+        ranges |= {layer.op.outputs[0].name: bounds[layer.name] for layer in chosen if layer.name in bounds}
+        facts = {"estimator": quantize.estimator or calibrate.DEFAULT, "calibration_tiles": len(tiles)}
+    return quantizer.quantize(content, quantize.precision, ops, ranges), tuple(layer.name for layer in chosen), kept, facts
+
+
+def _exempt(layer: Layer, quantize: Quantize) -> bool:
+    return layer.type in quantize.float_types or matches(layer.name, quantize.float_layers)
+
+
+def _spec(tensor: flatbuffer.Tensor) -> TensorSpec:
+    if tensor.dtype == "UINT8":
+        return TensorSpec(tensor.name, tensor.shape, "NHWC", "uint8", (0.0, 255.0))
+    if tensor.dtype == "FLOAT32":
+        return TensorSpec(tensor.name, tensor.shape, "NHWC", "float32", (0.0, 1.0))
+    raise LoweringError(f"tflite: '{tensor.name}' is {tensor.dtype}; expected float32 or uint8 inputs and outputs")
