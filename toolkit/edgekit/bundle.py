@@ -18,8 +18,9 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from edgekit.backend import DType, Layout
 from edgekit.errors import InvalidFile
@@ -160,7 +161,7 @@ def _tree(folder: Path) -> list[tuple[bytes, Path]]:
     return sorted((p.relative_to(folder).as_posix().encode("utf-8", "surrogateescape"), p) for p in found)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> BufferedReader:
     """A plain file, opened without following a link and without waiting for a pipe's other end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

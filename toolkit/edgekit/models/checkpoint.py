@@ -133,7 +133,7 @@ def _look_into_zip(archive: zipfile.ZipFile, path: Path, size: int) -> None:
     for name in names:
         if name.endswith(".pkl"):
             with archive.open(name) as file:
-                unread.append(pickles.scan(file))  # type: ignore[arg-type]
+                unread.append(pickles.scan(file))
     _require_readable(unread)
     if damaged := archive.testzip():
         raise InvalidCheckpoint(f"{path}: is damaged ({damaged[:60]} fails its checksum); expected a whole checkpoint")

@@ -7,7 +7,7 @@ torch lets through although no weights file needs it (objects that allocate by a
 from __future__ import annotations
 
 import pickletools
-from typing import BinaryIO
+from typing import IO, Any
 
 ALLOWED = {
     "collections Counter",
@@ -41,7 +41,7 @@ class Refused(Exception):
     """The reason, as it follows the file's name in a message."""
 
 
-def scan(file: BinaryIO) -> str:
+def scan(file: IO[bytes]) -> str:
     """Reads one pickle from `file`, up to and with its STOP. Raises Refused if weights would not be made of it, ValueError if it is no pickle.
 
     Returns the first opcode that torch.load does not know although it is harmless, "" if there is none.
@@ -51,10 +51,9 @@ def scan(file: BinaryIO) -> str:
     memo: dict[int, int | str] = {}
     unread = ""
     try:
-        for opcode, argument, _ in pickletools.genops(file):
+        for opcode, operand, _ in pickletools.genops(file):
             name = opcode.name
-            if name == "STACK_GLOBAL":
-                argument = f"{stack[-2]} {stack[-1]}"
+            argument: Any = f"{stack[-2]} {stack[-1]}" if name == "STACK_GLOBAL" else operand
             if name in ("GLOBAL", "INST", "STACK_GLOBAL") and argument not in ALLOWED:
                 raise Refused(f"it needs code to be executed to load: {argument.replace(' ', '.')[:80]}")
             if name in _PROTOCOL_4:
