@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgekit.backend import Layout, Lowered
 from edgekit_targets.toolchain import part
@@ -38,8 +38,8 @@ class Onnx:
 
     name = "onnx"
     suffix = ".onnx"
-    layout: Layout = "NCHW"
-    rewrites = ("fold_mean_shift", "fold_scales", "collapse_tail", "clamp")
+    layout: ClassVar[Layout] = "NCHW"
+    rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
     needs = ("onnx", "onnxruntime", "onnxscript")
 
     @property

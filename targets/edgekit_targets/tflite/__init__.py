@@ -25,7 +25,7 @@ class TFLite:
     suffix: ClassVar[str] = ".tflite"
     layout: ClassVar[Layout] = "NHWC"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights")
-    rewrites: ClassVar[tuple[str, ...]] = ("fold_mean_shift", "fold_scales", "collapse_tail", "clamp")
+    rewrites: ClassVar[tuple[str, ...]] = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
     needs: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 
     def refusal(self, precision: str) -> str | None:
