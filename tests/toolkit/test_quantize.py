@@ -81,8 +81,9 @@ def test_mse_keeps_a_uniform_range_whole():
 @pytest.mark.parametrize("kind", ["percentile", "mse"])
 def test_histograms_do_not_depend_on_order_or_splitting(gaussian, kind):
     parts = [gaussian[:1000] * 0.01, gaussian[1000:5000], gaussian[5000:9000] * 37, torch.zeros(10)]
-    ranges = {_feed(estimator(kind), *order) for order in (parts, parts[::-1], [torch.cat(parts)])}
-    assert len(ranges) == 1
+    first, *others = (_feed(estimator(kind), *order) for order in (parts, parts[::-1], [torch.cat(parts)]))
+    for other in others:
+        assert other == pytest.approx(first, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["min-max", "moving-average", "percentile", "mse"])

@@ -23,6 +23,9 @@ LEVELS = 255
 HALF_BINS = 4096
 """Histogram bins on each side of zero; at least half of those on the wider side hold data, that is 8 or more per quantization step."""
 
+CHUNK = 1 << 24
+"""Values counted at once: torch.histc counts in float32, which is exact up to here."""
+
 MEMORY = 0.1
 """Weight of the newest tensor in a moving average once ten tensors have been seen; before that all weigh the same."""
 
@@ -104,8 +107,8 @@ class MovingAverage:
 
 
 class _Histogram:
-    """Counts in bins whose width is a power of two and whose edges hold 0, so that growing the range merges bins exactly and the order of the
-    tensors does not matter."""
+    """Counts in bins whose width is a power of two and whose edges hold 0, so that growing the range merges whole bins and the order of the tensors
+    matters only for values within float rounding of an edge."""
 
     def __init__(self) -> None:
         self._exact = MinMax()
@@ -123,8 +126,9 @@ class _Histogram:
         width = 2.0 ** math.floor(math.log2(reach / HALF_BINS) + 1)
         if width > self._width:
             self._merge(width)
-        index = (x.detach().flatten().double() / self._width).floor_().long().clamp_(-HALF_BINS, HALF_BINS - 1) + HALF_BINS
-        self._counts += torch.bincount(index, minlength=2 * HALF_BINS)
+        edge = HALF_BINS * self._width
+        for part in x.detach().flatten().float().split(CHUNK):
+            self._counts += torch.histc(part, 2 * HALF_BINS, -edge, edge).long()
 
     def _merge(self, width: float) -> None:
         if self._width:
