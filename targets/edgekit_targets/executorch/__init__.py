@@ -1,0 +1,58 @@
+"""ExecuTorch: `.pte` files, on XNNPACK (a phone's CPU) or on ExecuTorch's portable operators (slow; for debugging).
+
+`lower` holds the conversion, `quantizer` what becomes int8, `host` the session that runs a file on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgekit.backend import Layout, Lowered
+from edgekit_targets.toolchain import part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgekit.recipe import Precision, Quantize
+
+
+@dataclass(frozen=True)
+class ExecuTorch:
+    """Fulfils `edgekit.backend.Backend`."""
+
+    delegate: Literal["xnnpack", "portable"] = "xnnpack"
+
+    name = "executorch"
+    suffix = ".pte"
+    layout: Layout = "NCHW"
+    rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    needs = ("executorch", "torchao")
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        return ("fp32", "int8", "int8-dynamic") if self.delegate == "xnnpack" else ("fp32",)
+
+    def refusal(self, precision: str) -> str | None:
+        """See `edgekit.backend.Backend`."""
+        if precision in self.precisions:
+            return None
+        if self.delegate == "portable":
+            return f"ExecuTorch's portable operators run fp32 only, not {precision}; use delegate 'xnnpack', or fp32"
+        if precision == "fp16":
+            return "XNNPACK keeps convolution weights as fp32 in fp16 graphs, so the file would not shrink; use int8, or fp16 with tflite or coreml"
+        if precision == "int8-weights":
+            return (
+                "XNNPACK has no int8 weights with float arithmetic for convolutions; use int8 or int8-dynamic, or int8-weights with tflite or coreml"
+            )
+        if precision.startswith("palettized"):
+            return f"XNNPACK reads no palettes ({precision}); use int8, or {precision} with coreml"
+        return f"ExecuTorch has no precision '{precision}'; use one of {', '.join(self.precisions)}"
+
+    def lower(
+        self, module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | None, tiles: Sequence[tuple[Tensor, ...]], out: Path
+    ) -> Lowered:
+        """See `edgekit.backend.Backend`."""
+        return part("executorch", "lower").lower(self, module, example, quantize, tiles, out)

@@ -1,0 +1,213 @@
+# ruff: noqa: TID253
+"""What becomes int8 in a graph for XNNPACK, and with which ranges: a PT2E quantizer on top of ExecuTorch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+from torch import Tensor
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e.observer import ObserverBase, PerChannelMinMaxObserver, PlaceholderObserver
+from torchao.quantization.pt2e.quantizer import (
+    FixedQParamsQuantizationSpec,
+    QuantizationAnnotation,
+    QuantizationConfig,
+    QuantizationSpec,
+)
+from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
+
+from edgekit.quantize import affine, estimator, matches
+from edgekit.recipe import Quantize
+
+aten = torch.ops.aten
+
+WEIGHTED = {aten.conv2d.default: "conv2d", aten.conv_transpose2d.input: "conv_transpose2d", aten.linear.default: "linear"}
+ELEMENTWISE = {aten.add.Tensor: "add", aten.mul.Tensor: "mul", aten.cat.default: "cat"}
+LAYERS = WEIGHTED | ELEMENTWISE
+"""Operators that can become int8 on XNNPACK -> their names in a recipe's `float_types`."""
+
+PIXELS = FixedQParamsQuantizationSpec(torch.int8, scale=1 / 255, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine)
+"""[0, 1] on the 8-bit grid: exact for pictures, and a clamp for outputs."""
+
+
+def layer_name(node: Node) -> str:
+    """`body.0.body.0` for the convolution that reads `body.0.body.0.weight`; the graph's own name (`add_3`) for an operator without weights."""
+    weight = node.args[1] if node.target in WEIGHTED else None
+    if isinstance(weight, Node) and weight.op == "get_attr":
+        return str(weight.target).removesuffix(".weight")
+    return node.name
+
+
+def layers(graph: GraphModule) -> dict[str, Node]:
+    """Layer name -> node, in execution order, of everything that can become int8 and is part of the network.
+
+    The arithmetic that a uint8 file does on its pixels at either end is not.
+    """
+    edges = _picture(graph) | set(_tail(graph))
+    return {layer_name(n): n for n in graph.graph.nodes if n.target in LAYERS and n not in edges}
+
+
+class RangeObserver(ObserverBase):
+    """Makes one of edgekit's range estimators an observer of torchao's."""
+
+    def __init__(self, dtype: torch.dtype, kind: Any, percentile: float, **_: Any) -> None:
+        super().__init__(dtype)
+        self.quant_min, self.quant_max, self.qscheme = -128, 127, torch.per_tensor_affine
+        self.estimator = estimator(kind, percentile)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.estimator.update(x)
+        return x
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        scale, zero_point = affine(*self.estimator.range())
+        return torch.tensor([scale], dtype=torch.float32), torch.tensor([zero_point], dtype=torch.int32)
+
+
+def weight_spec(axis: int = 0) -> QuantizationSpec:
+    """int8 per output channel, symmetric, -127 .. 127. ExecuTorch's own config bounds the scale below by 2^-12, which costs bits in every channel whose
+    weights all lie under 0.031; this one does not."""
+    ctr = PerChannelMinMaxObserver.with_args(eps=torch.finfo(torch.float32).eps)
+    return QuantizationSpec(torch.int8, ctr, -127, 127, torch.per_channel_symmetric, ch_axis=axis)
+
+
+class StaticQuantizer(XNNPACKQuantizer):
+    """ExecuTorch's XNNPACKQuantizer with edgekit's estimators, layers exempted by name or type, and exact 8-bit pictures at both ends."""
+
+    def __init__(self, quantize: Quantize, default: str) -> None:
+        super().__init__()
+        ctr = RangeObserver.with_args(kind=quantize.estimator or default, percentile=quantize.percentile)
+        activation = QuantizationSpec(torch.int8, ctr, -128, 127, torch.per_tensor_affine)
+        self.set_global(QuantizationConfig(activation, activation, weight_spec(), None))
+        self._quantize = quantize
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        exempt = exempted(model, self._quantize)
+        wanted = set(layers(model).values()) - exempt
+        self.set_filter_function(lambda node: node.target not in LAYERS or node in wanted)
+        model = super().annotate(model)
+        for node in model.graph.nodes:
+            # `mean` would inherit its input's range, which is far too coarse for it (InstanceNorm loses 15 dB); `cat` ignores the filter.
+            if node.target in (aten.mean.dim, aten.mean.default) or (node.target in LAYERS and node not in wanted):
+                node.meta.pop(Q_ANNOTATION_KEY, None)
+        picture = _picture(model)
+        for node in model.graph.nodes:
+            annotation = node.meta.get(Q_ANNOTATION_KEY)
+            if annotation is not None:
+                for source, spec in annotation.input_qspec_map.items():
+                    if source in picture and isinstance(spec, QuantizationSpec):
+                        annotation.input_qspec_map[source] = PIXELS
+        self._pin_output(model)
+        return model
+
+    @staticmethod
+    def _pin_output(model: GraphModule) -> None:
+        """The last layer writes [0, 1] on the 8-bit grid, which is what the clamp behind it does; the clamp and the shuffle stay int8."""
+        for node in _tail(model):
+            producer = node.args[0]
+            if not _is_clamp(node) or not isinstance(producer, Node) or len(producer.users) != 1:
+                continue
+            annotation = producer.meta.get(Q_ANNOTATION_KEY)
+            if annotation is not None and isinstance(annotation.output_qspec, QuantizationSpec):
+                annotation.output_qspec = PIXELS
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation({producer: PIXELS}, PIXELS, _annotated=True)
+
+
+class DynamicQuantizer(XNNPACKQuantizer):
+    """int8 weights, activations quantized at run time: the convolutions that XNNPACK runs that way.
+
+    Lowering takes more than the runtime does: a convolution fed by a shuffle, slice, view, pad or normalization lowers and then fails to execute, and depthwise
+    or transposed ones are not covered.
+    """
+
+    FRAGILE = (aten.pixel_shuffle.default, aten.view.default, aten.reshape.default, aten.slice.Tensor, aten.instance_norm.default, aten.cat.default,
+               aten.permute.default, aten.mean.dim, aten.constant_pad_nd.default)  # fmt: skip
+
+    def __init__(self, quantize: Quantize) -> None:
+        super().__init__()
+        self._quantize = quantize
+
+    def annotate(self, model: GraphModule) -> GraphModule:
+        activation = QuantizationSpec(
+            torch.int8,
+            PlaceholderObserver.with_args(eps=2**-12),  # type: ignore[arg-type]
+            -128,
+            127,
+            torch.per_tensor_affine,
+            is_dynamic=True,
+        )
+        exempt = exempted(model, self._quantize)
+        for node in layers(model).values():
+            if node.target is aten.conv2d.default and node not in exempt and not self._fragile(node):
+                source, weight, *bias = node.all_input_nodes
+                specs: dict[Node, Any] = {source: activation, weight: weight_spec(), **dict.fromkeys(bias)}
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(specs, None, _annotated=True)
+        return model
+
+    def _fragile(self, conv: Node) -> bool:
+        groups = conv.args[6] if len(conv.args) > 6 else 1
+        source = conv.args[0]
+        while isinstance(source, Node) and source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
+            source = source.args[0]
+        return groups != 1 or not isinstance(source, Node) or source.target in self.FRAGILE
+
+
+def exempted(graph: GraphModule, quantize: Quantize) -> set[Node]:
+    """The layers a recipe keeps in float. Raises ValueError naming a glob or type that fits no layer."""
+    found = layers(graph)
+    for glob in quantize.float_layers:
+        if not any(matches(name, (glob,)) for name in found):
+            raise ValueError(f"float_layers: '{glob}' fits no layer; layers are {_few(found)}")
+    types = {LAYERS[n.target] for n in found.values()}
+    for kind in quantize.float_types:
+        if kind not in types:
+            raise ValueError(f"float_types: no layer is of type '{kind}'; types are {', '.join(sorted(types))}")
+    return {n for name, n in found.items() if matches(name, quantize.float_layers) or LAYERS[n.target] in quantize.float_types}
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, Node) and value.op == "get_attr")
+
+
+def _is_clamp(node: Node) -> bool:
+    return node.target is aten.clamp.default and tuple(node.args[1:3]) == (0.0, 1.0)
+
+
+CASTS = (aten.to.dtype, aten._to_copy.default)
+
+
+def _picture(graph: GraphModule) -> set[Node]:
+    """Nodes that hold an input picture, scaled to [0, 1]: the float input itself or uint8 / 255, and the same with a channel of ones or a border added."""
+    held: set[Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            held.add(node)
+        elif node.args and node.args[0] in held:
+            pads = node.target is aten.constant_pad_nd.default and (len(node.args) < 3 or node.args[2] in (0, 1))
+            scales = node.target is aten.mul.Tensor and node.args[0].target in CASTS and _is_number(node.args[1])
+            if pads or scales or node.target in CASTS:
+                held.add(node)
+    return held
+
+
+def _tail(graph: GraphModule) -> list[Node]:
+    """From the outputs backwards, everything behind the last layer: rounding and casts of a uint8 file, shuffles, the clamp to [0, 1]."""
+    passed: tuple[Callable[..., Any], ...] = (*CASTS, aten.clamp.default, aten.pixel_shuffle.default, aten.view.default, aten.permute.default)
+    nodes: list[Node] = []
+    waiting = list(graph.graph.output_node().all_input_nodes)
+    rounds = any(n.target in CASTS for n in waiting)
+    while waiting:
+        node = waiting.pop()
+        if node.target in passed or (rounds and node.target in (aten.mul.Tensor, aten.add.Tensor) and _is_number(node.args[1])):
+            nodes.append(node)
+            if not _is_clamp(node):
+                waiting.append(node.args[0])
+    return nodes
