@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tomllib
 import types
 from dataclasses import MISSING, fields, is_dataclass
@@ -13,22 +14,46 @@ from edgekit.errors import InvalidFile
 T = TypeVar("T")
 
 
+LARGEST_FILE = 4 * 2**20
+"""Bytes. A set.toml of 10 000 pictures has about so many."""
+MOST_DOTS = 40
+"""In one line. The standard library's parser takes minutes for a key of 100 000 dots."""
+
+
 def read(path: Path) -> dict[str, Any]:
-    """Raises InvalidFile if the file is missing, unreadable, not UTF-8 or not TOML."""
+    """Raises InvalidFile if the file is missing, unreadable, too large, not UTF-8 or not TOML."""
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST_FILE:
+            raise InvalidFile(f"{path}: is no plain file or has more than {LARGEST_FILE} bytes; expected a TOML file")
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise InvalidFile(f"{path}: cannot be read ({error.strerror}); expected a TOML file") from error
     except UnicodeDecodeError as error:
         raise InvalidFile(f"{path}: is not UTF-8 text (byte {error.start}); expected a TOML file") from error
+    except ValueError as error:  # a NUL in the path
+        raise InvalidFile(f"{path}: cannot be read ({error}); expected a TOML file") from error
     return parse(text, str(path))
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
+    """Raises InvalidFile. Numbers are those of the TOML standard: whole ones have 64 bits."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > MOST_DOTS:
+            raise InvalidFile(f"{where}: line {number} holds {line.count('.')} dots; expected at most {MOST_DOTS}")
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+        _require_64_bits(table)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise InvalidFile(f"{where}: is not TOML ({error})") from error
+    return table
+
+
+def _require_64_bits(value: Any) -> None:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"a number of {value.bit_length()} bits")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _require_64_bits(inner)
 
 
 def build(cls: type[T], table: dict[str, Any], where: str) -> T:
@@ -39,7 +64,7 @@ def build(cls: type[T], table: dict[str, Any], where: str) -> T:
     names = [f.name for f in known]
     for key in table:
         if key not in names:
-            raise InvalidFile(f"{where}: unknown key '{key}'; expected one of {', '.join(names)}")
+            raise InvalidFile(f"{where}: unknown key '{key[:60]}'; expected one of {', '.join(names)}")
     values: dict[str, Any] = {}
     for f in known:
         if f.name in table:
