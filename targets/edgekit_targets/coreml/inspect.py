@@ -1,0 +1,107 @@
+"""What an .mlpackage on disk really holds: operators, types, weights. Works off a Mac; executes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from edgekit.errors import InvalidFile
+from edgekit_targets.coreml.library import ct, milproto, types
+
+INT8 = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")
+PALETTE = ("constexpr_lut_to_dense",)
+"""How weights are stored: the constant operators that unpack them (the second names are those of iOS 18 files)."""
+
+WEIGHTED = ("conv", "conv_transpose", "linear")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator that computes; `dtype` is its first output's (fp16, fp32, uint8 ...)."""
+
+    kind: str
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operator with a weight. `stored` is "const" or the operator that unpacks it; `weight` and `bias` are float32, unpacked."""
+
+    kind: str
+    name: str
+    stored: str
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Package:
+    """`inputs` and `outputs`: name -> kind (multiArrayType, imageType). `specification_version`: 8 is iOS 17, 9 is iOS 18."""
+
+    operators: tuple[Operator, ...]
+    layers: tuple[Layer, ...]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    specification_version: int
+    metadata: dict[str, str]
+
+    def counts(self) -> dict[str, int]:
+        """Operator kind -> how many, sorted by kind."""
+        return dict(sorted(Counter(operator.kind for operator in self.operators).items()))
+
+
+def read(file: Path) -> Package:
+    """Reads the package back from disk. Raises InvalidFile if it is missing, cut off or not an ML Program."""
+    if not file.is_dir():
+        raise InvalidFile(f"{file}: no such package; expected an .mlpackage folder")
+    try:
+        model = ct.models.MLModel(str(file), skip_model_load=True)
+        specification = model.get_spec()
+        program = milproto.load(specification, specification.specificationVersion, model.weights_dir)
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError, AssertionError, DecodeError) as error:
+        lines = str(error).splitlines()
+        raise InvalidFile(f"{file}: not a readable ML Program ({lines[0][:200] if lines else type(error).__name__}); export it again") from error
+    operators, layers = [], []
+    for operation in program.functions["main"].operations:
+        if operation.op_type == "const":
+            continue
+        operators.append(Operator(operation.op_type, operation.name, types.builtin_to_string(operation.outputs[0].dtype)))
+        if operation.op_type in WEIGHTED:
+            bias = operation.inputs.get("bias")
+            layers.append(
+                Layer(
+                    operation.op_type,
+                    operation.name,
+                    operation.weight.op.op_type,
+                    _unpacked(operation.weight),
+                    None if bias is None else _unpacked(bias),
+                )
+            )
+    description = specification.description
+    return Package(
+        operators=tuple(operators),
+        layers=tuple(layers),
+        inputs={value.name: value.type.WhichOneof("Type") for value in description.input},
+        outputs={value.name: value.type.WhichOneof("Type") for value in description.output},
+        specification_version=specification.specificationVersion,
+        metadata={
+            "author": description.metadata.author,
+            "description": description.metadata.shortDescription,
+            "version": description.metadata.versionString,
+            **description.metadata.userDefined,
+        },
+    )
+
+
+def _unpacked(variable: Any) -> np.ndarray:
+    """A constant's values as float32, decompressed as Core ML does."""
+    value = variable.val
+    if value is None:
+        value = variable.op.materialized_val_inference()
+    return np.asarray(value, dtype=np.float32)
