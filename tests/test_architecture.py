@@ -1,0 +1,93 @@
+"""Who may import what. A wall that no test holds is a drawing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TOOLCHAINS = {
+    "executorch", "torchao", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "tensorflow", "onnx", "onnxruntime", "onnxscript", "openvino",
+}  # fmt: skip
+TYPES = {"errors", "toml", "enhancer", "recipe", "target", "backend", "device"}
+LOW = {"models", "rewrite", "quantize", "metrics", "tiles"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, those under `if TYPE_CHECKING` left out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    found = set()
+    hidden = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def sources(folder: str) -> list[Path]:
+    return [p for p in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def edgekit_parts(names: set[str]) -> set[str]:
+    return {n.split(".")[1] for n in names if n.startswith("edgekit.") and n.count(".") >= 1}
+
+
+@pytest.mark.parametrize("path", sources("toolkit/edgekit"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_toolkit(path):
+    part = path.relative_to(ROOT / "toolkit/edgekit").parts[0].removesuffix(".py")
+    names = imports(path)
+    top = {n.split(".")[0] for n in names}
+    assert not top & TOOLCHAINS, "the toolkit knows no runtime"
+    if part != "cli":
+        assert not top & {"edgekit_targets", "edgekit_calibration"}, "objects are handed in by the command line"
+    used = edgekit_parts(names) - {part}
+    if part in ("errors", "toml"):
+        assert used <= {"errors"} and "torch" not in top
+    elif part in TYPES:
+        assert used <= TYPES and "torch" not in top
+    elif part in LOW:
+        assert used <= TYPES | (LOW & {part})
+    else:
+        assert part == "cli" or "cli" not in used
+        assert part in ("cli", "validation", "benchmark", "training_run") or "pipeline" not in used
+
+
+@pytest.mark.parametrize("path", sources("targets/edgekit_targets"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_targets(path):
+    parts = path.relative_to(ROOT / "targets/edgekit_targets").parts
+    names = imports(path)
+    used = edgekit_parts(names)
+    assert used <= TYPES | {"quantize"}, "a backend knows edgekit's types and range estimators, nothing else of it"
+    backends = {p.name for p in (ROOT / "targets/edgekit_targets").iterdir() if p.is_dir()} - {"devices", "__pycache__"}
+    others = {n.split(".")[1] for n in names if n.startswith("edgekit_targets.") and n.split(".")[1] in backends} - {parts[0]}
+    assert not others, "backends do not know each other"
+
+
+@pytest.mark.parametrize("path", sources("calibration/edgekit_calibration"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_calibration(path):
+    names = imports(path)
+    assert edgekit_parts(names) <= {"errors", "toml"}
+    assert not {n.split(".")[0] for n in names} & (TOOLCHAINS | {"edgekit_targets"})
+
+
+def test_importing_the_command_line_loads_no_torch_and_no_toolchain():
+    code = "import sys, edgekit.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & (TOOLCHAINS | {"torch", "numpy", "PIL"})
+
+
+def test_top_level_folders_are_the_fixed_ones():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    folders = {name.split("/")[0] for name in listed if "/" in name}
+    assert folders <= {".ci", "toolkit", "targets", "calibration", "tests", "android-demo", "ios-demo"}
