@@ -19,9 +19,6 @@ IDENTIFIER = b"TFL3"
 LAYER_KINDS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "TRANSPOSE_CONV": 1, "FULLY_CONNECTED": 1}
 """Operators with weights -> which of their inputs the weights are."""
 
-ACTIVATION_INPUT = {"TRANSPOSE_CONV": 2}
-"""Which input is the activation, where it is not the first."""
-
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
@@ -54,11 +51,6 @@ class Op:
         position = LAYER_KINDS.get(self.kind)
         return self.inputs[position] if position is not None and position < len(self.inputs) else None
 
-    @property
-    def activation(self) -> Tensor | None:
-        position = ACTIVATION_INPUT.get(self.kind, 0)
-        return self.inputs[position] if position < len(self.inputs) else None
-
 
 @dataclass(frozen=True)
 class Graph:
@@ -78,9 +70,12 @@ def read(content: bytes, where: str) -> Graph:
     if content[4:8] != IDENTIFIER:
         raise InvalidFile(f"{where}: not a TFLite file (no '{IDENTIFIER.decode()}' identifier); export it again")
     try:
-        model = flatbuffer_utils.read_model_from_bytearray(content)  # also resolves constants stored behind the flatbuffer
+        return _graph(flatbuffer_utils.read_model_from_bytearray(content))  # also resolves constants stored behind the flatbuffer
     except Exception as error:  # the generated reader raises struct, numpy, index, type and memory errors on damaged bytes
         raise InvalidFile(f"{where}: TFLite file is damaged ({type(error).__name__}: {error}); export it again") from error
+
+
+def _graph(model: Any) -> Graph:
     main = model.subgraphs[0]
     tensors = tuple(_tensor(i, t, model.buffers) for i, t in enumerate(main.tensors))
     ops = tuple(

@@ -34,7 +34,7 @@ TAKEN = frozenset(
     LESS_EQUAL LOG LOGICAL_AND LOGISTIC LSTM MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL ONE_HOT PACK PAD PADV2 POW PRELU QUANTIZE REDUCE_MAX
     REDUCE_MIN REDUCE_PROD RELU RELU6 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SELECT SELECT_V2 SIGN SIN SLICE SOFTMAX SPACE_TO_DEPTH
     SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE STABLEHLO_CLAMP STRIDED_SLICE SUB SUM TANH TILE TRANSPOSE TRANSPOSE_CONV
-    """.split()
+    """.split()  # noqa: SIM905
 )
 """Operators that the delegate has at all."""
 
@@ -177,7 +177,11 @@ def _padding(op: Op) -> str | None:
     pads = op.inputs[1]
     if op.kind == "MIRROR_PAD" and op.options.mode != schema.MirrorPadMode.REFLECT:
         return "symmetric mirror padding; reflection is taken"
-    return None if pads is not None and pads.shape in ((3, 2), (4, 2)) else f"paddings of shape {list(pads.shape) if pads else []}; 3x2 and 4x2 are taken"
+    return (
+        None
+        if pads is not None and pads.shape in ((3, 2), (4, 2))
+        else f"paddings of shape {list(pads.shape) if pads else []}; 3x2 and 4x2 are taken"
+    )
 
 
 def _slice(op: Op) -> str | None:
@@ -250,8 +254,9 @@ LIMITS: dict[str, Callable[[Op], str | None]] = {
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"), _constant_axes),
     **dict.fromkeys(("RESHAPE", "TRANSPOSE", "TILE", "HARD_SWISH", "QUANTIZE", "RESIZE_NEAREST_NEIGHBOR"), _one_input),
     **dict.fromkeys(
-        "ATAN2 DIV EQUAL FLOOR_DIV FLOOR_MOD GREATER GREATER_EQUAL LESS LESS_EQUAL LOGICAL_AND MAXIMUM MINIMUM NOT_EQUAL POW SQUARED_DIFFERENCE SUB".split(),
+        ("ATAN2", "DIV", "EQUAL", "FLOOR_DIV", "FLOOR_MOD", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "MAXIMUM", "MINIMUM"),
         _elementwise_pair,
     ),
+    **dict.fromkeys(("NOT_EQUAL", "POW", "SQUARED_DIFFERENCE", "SUB"), _elementwise_pair),
 }
 """What the delegate asks of an operator beyond taking it; the texts say what is wrong, None is fine."""

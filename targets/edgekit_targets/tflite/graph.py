@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
+from torch.fx.passes.shape_prop import ShapeProp
 
 aten = torch.ops.aten
 
 
-def prepare(graph: GraphModule, saturates: Callable[[str], bool]) -> dict[str, tuple[float, float]]:
-    """Changes `graph` in place.
+def prepare(graph: GraphModule, example: tuple[Tensor, ...], saturates: Callable[[str], bool]) -> dict[str, tuple[float, float]]:
+    """Changes `graph` in place. `example` gives its inputs' shapes and dtypes.
 
     Padding with a value becomes zero padding and an addition, because XNNPACK pads with zero only. A clamp to [0, 1] becomes 1 - relu(1 - relu(x)), because the
     converter would turn every shorter form into RELU_0_TO_1, which neither delegate has. A clamp behind a convolution for which `saturates(layer name)` holds
@@ -19,6 +21,7 @@ def prepare(graph: GraphModule, saturates: Callable[[str], bool]) -> dict[str, t
 
     constant - x becomes constant + x * -1: litert-torch 0.10 converts it to x - constant, silently, once it has moved the graph to channels-last.
     """
+    ShapeProp(graph).propagate(*example)
     for number, node in enumerate(list(graph.graph.nodes)):
         if node.target is aten.constant_pad_nd.default:
             _pad_with_zero(graph, node, f"_padding_{number}")
@@ -64,7 +67,7 @@ def _pad_with_zero(graph: GraphModule, node: Node, name: str) -> None:
     # (W, W, H, H, C, C): only a padding of the channels alone has a constant that does not grow with the picture.
     if not value or len(pads) != 6 or any(pads[:4]) or min(pads) < 0:  # type: ignore[arg-type]
         return
-    channels = node.meta["val"].shape[1] if "val" in node.meta else source.meta["val"].shape[1] + sum(pads)  # type: ignore[union-attr]
+    channels = node.meta["tensor_meta"].shape[1]
     offset = torch.full((1, channels, 1, 1), float(value))  # type: ignore[arg-type]
     offset[:, pads[4] : channels - pads[5]] = 0  # type: ignore[index,operator]
     graph.register_buffer(name, offset)

@@ -53,7 +53,7 @@ class Session:
             try:
                 self._interpreter.set_tensor(detail["index"], values)
             except ValueError as error:
-                expected = f"{list(detail['shape'])} {detail['dtype'].__name__} (NHWC)"
+                expected = f"{detail['shape'].tolist()} {detail['dtype'].__name__} (NHWC)"
                 raise InvalidFile(f"input is {list(values.shape)} {values.dtype} (NHWC); the file expects {expected}") from error
         self._interpreter.invoke()
         return tuple(from_file(self._interpreter.get_tensor(detail["index"])) for detail in self._outputs)

@@ -22,8 +22,7 @@ from edgekit.backend import Lowered, TensorSpec
 from edgekit.errors import LoweringError
 from edgekit.quantize import matches
 from edgekit.recipe import Quantize
-from edgekit_targets.tflite import calibrate, delegation, flatbuffer, gpu_audit, graph, host, layers, quantizer
-from edgekit_targets.tflite.layers import Layer
+from edgekit_targets.tflite import calibrate, delegation, flatbuffer, gpu_audit, graph, host, layers, quantizer, second_runtime
 
 TOLERANCE = 1e-3
 """Of the float file against PyTorch, relative to the largest output: ten times what summation order costs, far below any wrong operator."""
@@ -33,10 +32,11 @@ TOOLCHAIN = ("torch", "litert-torch", "litert-converter", "ai-edge-litert", "ai-
 
 def lower(module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | None, tiles: Sequence[tuple[Tensor, ...]], out: Path) -> Lowered:
     """See `edgekit.backend.Backend`. Besides its errors, raises what litert-torch and ai-edge-quantizer raise on networks they cannot take."""
-    static = quantize is not None and quantize.precision == "int8"
     with torch.no_grad():
         network = _to_graph(module, example)
-        bounds = graph.prepare(network, lambda name: static and quantize is not None and not matches(name, quantize.float_layers))
+        bounds = graph.prepare(
+            network, example, lambda name: quantize is not None and quantize.precision == "int8" and not _exempt(name, "conv2d", quantize)
+        )
         content = _convert(network, example)
         _verify(content, network, example)
     facts: dict[str, Any] = {}
@@ -46,7 +46,10 @@ def lower(module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | N
         content, quantized, kept, facts = _quantize(content, network, bounds, quantize, tiles)
     out.write_bytes(content)
     file = flatbuffer.read(content, out.name)
-    audit = gpu_audit.audit(out)
+    tile = tuple(tiles[0]) if tiles else _noise(example)
+    second = second_runtime.facts(
+        out, tile, host.Session.of(content, out.name)(tile), integer=quantize is not None and quantize.precision.startswith("int8")
+    )
     return Lowered(
         file=out,
         inputs=tuple(_spec(t) for t in file.inputs),
@@ -55,7 +58,7 @@ def lower(module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | N
         delegation=delegation.measure(out),
         quantized=quantized,
         kept_float=kept,
-        facts={**facts, "gpu_delegate": audit.facts()},
+        facts={**facts, "second_runtime": second, "gpu_delegate": gpu_audit.audit(out).facts()},
     )
 
 
@@ -82,15 +85,22 @@ def _convert(network: nn.Module, example: tuple[Tensor, ...]) -> bytes:
 
 def _verify(content: bytes, network: nn.Module, example: tuple[Tensor, ...]) -> None:
     """Executes the float file once: litert-torch can convert to something else without an error (see `graph.prepare`). Raises LoweringError."""
-    generator = torch.Generator().manual_seed(0)
-    inputs = tuple((torch.rand(t.shape, generator=generator) * (255 if t.dtype == torch.uint8 else 1)).to(t.dtype) for t in example)
+    inputs = _noise(example)
     expected = network(*inputs)
     expected = expected[0] if isinstance(expected, tuple | list) else expected
     (got,) = host.Session.of(content, "float file")(inputs)
     step = 1.0 if expected.dtype == torch.uint8 else max(1.0, float(expected.abs().max())) * TOLERANCE
     worst = float((got.float() - expected.float()).abs().max())
     if not worst <= step:
-        raise LoweringError(f"litert-torch converted the network to a file that computes something else: off by {worst:.3g}, expected {step:.3g} at most")
+        raise LoweringError(
+            f"litert-torch converted the network to a file that computes something else: off by {worst:.3g}, expected {step:.3g} at most"
+        )
+
+
+def _noise(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Random pixels of the example's shapes and dtypes, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple((torch.rand(t.shape, generator=generator) * (255 if t.dtype == torch.uint8 else 1)).to(t.dtype) for t in example)
 
 
 def _quantize(
@@ -99,7 +109,7 @@ def _quantize(
     """(file, quantized layers, layers kept float, facts)."""
     file = flatbuffer.read(content, "float file")
     found = layers.find(file, network)
-    chosen = [layer for layer in found if not _exempt(layer, quantize)]
+    chosen = [layer for layer in found if not _exempt(layer.name, layer.type, quantize)]
     if not chosen:
         raise LoweringError(f"tflite {quantize.precision}: no layer left to quantize among {len(found)}; check float_layers and float_types")
     kept = tuple(layer.name for layer in found if layer not in chosen)
@@ -107,16 +117,16 @@ def _quantize(
     facts: dict[str, Any] = {}
     ranges: calibrate.Ranges = {}
     if quantize.precision == "int8":
-        ops += quantizer.carried(file, ops)
-        wanted = [t for op in ops for t in (op.activation, *op.outputs) if t is not None]
+        ops += quantizer.followers(file, ops, sums="add" not in quantize.float_types)
+        wanted = [t for op in ops for t in (*op.inputs, *op.outputs) if t is not None and not t.is_constant]
         ranges = calibrate.ranges(content, file, wanted, tiles, quantize)
         ranges |= {layer.op.outputs[0].name: bounds[layer.name] for layer in chosen if layer.name in bounds}
         facts = {"estimator": quantize.estimator or calibrate.DEFAULT, "calibration_tiles": len(tiles)}
     return quantizer.quantize(content, quantize.precision, ops, ranges), tuple(layer.name for layer in chosen), kept, facts
 
 
-def _exempt(layer: Layer, quantize: Quantize) -> bool:
-    return layer.type in quantize.float_types or matches(layer.name, quantize.float_layers)
+def _exempt(name: str, kind: str, quantize: Quantize) -> bool:
+    return kind in quantize.float_types or matches(name, quantize.float_layers)
 
 
 def _spec(tensor: flatbuffer.Tensor) -> TensorSpec:
