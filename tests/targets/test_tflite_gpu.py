@@ -10,7 +10,7 @@ from edgekit.models.edsr import EDSR
 from edgekit.recipe import Quantize
 from edgekit_targets.tflite import TFLite
 
-litert_torch = pytest.importorskip("litert_torch")
+pytest.importorskip("litert_torch")
 from edgekit_targets.tflite import flatbuffer, gpu_audit
 
 PICTURE = (torch.rand(1, 16, 16, 4, generator=torch.Generator().manual_seed(0)),)
@@ -26,6 +26,8 @@ class _Function(nn.Module):
 
 
 def _audit(tmp_path, function, example=PICTURE):
+    import litert_torch
+
     file = tmp_path / "a.tflite"
     litert_torch.convert(_Function(function).eval(), example).export(str(file))
     return gpu_audit.audit(file)

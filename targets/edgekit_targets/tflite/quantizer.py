@@ -59,11 +59,15 @@ def quantize(content: bytes, precision: Precision, ops: Sequence[Op], ranges: Ra
             quantizer.add_weight_only_config(scope, name, 8)
         else:
             quantizer.add_weight_only_config(scope, name, 16, qtyping.QuantGranularity.TENSORWISE, AlgorithmName.FLOAT_CASTING)
-    statistics = {name: {"min": np.float32([[[[low]]]]), "max": np.float32([[[[high]]]])} for name, (low, high) in ranges.items()}
+    statistics: dict[str, qtyping.QSV] = {name: {"min": _cell(low), "max": _cell(high)} for name, (low, high) in ranges.items()}
     result = quantizer.quantize(statistics or None, enable_progress_bar=False, enable_progress_report=False)
     quantized = bytes(result.quantized_model or b"")
     _check(quantized, len(content), precision, sum(op.kind in LAYER_KINDS for op in ops))
     return quantized
+
+
+def _cell(value: float) -> np.ndarray:
+    return np.full((1, 1, 1, 1), value, dtype=np.float32)
 
 
 def _check(quantized: bytes, size: int, precision: Precision, asked: int) -> None:
