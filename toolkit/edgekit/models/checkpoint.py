@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import mmap
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -104,9 +106,10 @@ def _look_inside(path: Path, size: int) -> None:
                 with zipfile.ZipFile(file) as archive:
                     _look_into_zip(archive, path, size)
                 return
-            file.seek(0)
             # The format before torch 1.6: five pickles (magic number, version, machine, the object, storage names), then the raw numbers.
-            _require_readable([pickles.scan(file) for _ in range(5)])
+            # Mapped, because reading a text that claims 4 GB from a file allocates them first.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                _require_readable([pickles.scan(mapped) for _ in range(5)])
     except pickles.Refused as error:
         raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({error}); refused: {_SAVE}") from error
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
@@ -132,8 +135,7 @@ def _look_into_zip(archive: zipfile.ZipFile, path: Path, size: int) -> None:
     unread = []
     for name in names:
         if name.endswith(".pkl"):
-            with archive.open(name) as file:
-                unread.append(pickles.scan(file))
+            unread.append(pickles.scan(io.BytesIO(archive.read(name))))
     _require_readable(unread)
     if damaged := archive.testzip():
         raise InvalidCheckpoint(f"{path}: is damaged ({damaged[:60]} fails its checksum); expected a whole checkpoint")

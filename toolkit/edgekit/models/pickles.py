@@ -7,7 +7,9 @@ torch lets through although no weights file needs it (objects that allocate by a
 from __future__ import annotations
 
 import pickletools
-from typing import IO, Any
+from io import BytesIO
+from mmap import mmap
+from typing import Any
 
 ALLOWED = {
     "collections Counter",
@@ -41,7 +43,7 @@ class Refused(Exception):
     """The reason, as it follows the file's name in a message."""
 
 
-def scan(file: IO[bytes]) -> str:
+def scan(file: BytesIO | mmap) -> str:
     """Reads one pickle from `file`, up to and with its STOP. Raises Refused if weights would not be made of it, ValueError if it is no pickle.
 
     Returns the first opcode that torch.load does not know although it is harmless, "" if there is none.
@@ -51,7 +53,7 @@ def scan(file: IO[bytes]) -> str:
     memo: dict[int, int | str] = {}
     unread = ""
     try:
-        for opcode, operand, _ in pickletools.genops(file):
+        for opcode, operand, _ in pickletools.genops(file):  # type: ignore[arg-type]  # it needs read and readline only
             name = opcode.name
             argument: Any = f"{stack[-2]} {stack[-1]}" if name == "STACK_GLOBAL" else operand
             if name in ("GLOBAL", "INST", "STACK_GLOBAL") and argument not in ALLOWED:
