@@ -25,6 +25,7 @@ VERSION = 1
 LARGEST_INTEGER = 2**53 - 1
 """JSON readers that keep numbers as doubles lose digits beyond it."""
 
+
 @dataclass(frozen=True)
 class Model:
     """`sha256` is of the weights file; `macs_per_pixel` counts per pixel of the input; `receptive_field` is a side in input pixels (None: unbounded)."""

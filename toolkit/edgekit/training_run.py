@@ -50,7 +50,7 @@ def run(
     network = entry.build()
     crops = Crops(pictures, entry.degrade, entry.scale, settings.patch_px)
     result = train(network, crops, settings, device=device, resume=out / f"{entry.name}.resume", progress=progress)
-    network = network.to("cpu", memory_format=torch.contiguous_format).eval()
+    network = network.cpu().eval()
     trained, bicubic = score(network, entry, test)
     gains = [a - b for a, b in zip(trained, bicubic, strict=True)]
     card = Card(
@@ -71,7 +71,7 @@ def run(
         gain_db=sum(gains) / len(gains),
         least_gain_db=min(gains),
     )
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out / f"{entry.name}.safetensors", {"card": json.dumps(asdict(card))})
+    save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()}, out / f"{entry.name}.safetensors", {"card": json.dumps(asdict(card))})
     (out / f"{entry.name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n", "utf-8")
     return card
 

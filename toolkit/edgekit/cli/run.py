@@ -39,7 +39,13 @@ def run(
         raise UnknownName("artifact", name, by_name)
     chosen = by_name[name]
     image = opened.manifest.image
-    spec = enhance.TileSpec(tile=image.tile, halo=image.halo, scale=image.scale, multiple_of=image.multiple_of, io=chosen.inputs[0].dtype)
+    spec = enhance.TileSpec(
+        tile=image.tile,
+        halo=image.halo,
+        scale=image.scale,
+        multiple_of=image.multiple_of,
+        io="uint8" if chosen.inputs[0].dtype == "uint8" else "float32",
+    )
     session = Host().session(opened.path / chosen.file)
     targets = {source: out / f"{source.stem}.{suffix}" for source in pictures}
     if len(set(targets.values())) < len(pictures):
