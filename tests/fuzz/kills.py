@@ -85,6 +85,14 @@ def kill_command(command: list[str], kills: int, seed: int, folder: Path, progre
 def _write_for_ever(place: Path, bundles: list, *, exchange: bool) -> None:
     if not exchange:
         bundle._exchange = lambda one, other: False
+        rename = Path.rename
+
+        def slow(self: Path, target: Path) -> Path:
+            done = rename(self, target)
+            time.sleep(0.02)  # or no kill would ever hit the instant between the two renames
+            return done
+
+        Path.rename = slow
     while True:
         for described, files in reversed(bundles):
             bundle.write(place, described, files, force=True)
