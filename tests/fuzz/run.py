@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="kills of a process that writes bundles")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same inputs")
     parser.add_argument("--only", help="one reader, by its file's name")
+    parser.add_argument("--show", type=int, default=20, help="how many faults to print")
     parser.add_argument("--command", nargs=argparse.REMAINDER, help="kill this command instead of bundle.write; {out} stands for the bundle's place")
     options = parser.parse_args()
     faults: list[str] = []
@@ -28,7 +29,7 @@ def main() -> int:
             faults += fuzz_readers(options.inputs, options.seed, Path(scratch), options.only)
         if options.kills:
             faults += kill(options.kills, options.seed, Path(scratch), options.command)
-    for fault in faults[:20]:
+    for fault in faults[: options.show]:
         print(f"FAULT {fault}")
     print(f"{len(faults)} faults")
     return 1 if faults else 0
