@@ -274,3 +274,48 @@ def test_a_wrong_input_is_one_line(lowered, tile):
         Session(lowered("fp32").file)((tile[0][..., :12, :12],))
     with pytest.raises(InvalidFile, match="takes 1 inputs; got 2"):
         Session(lowered("fp32").file)((*tile, *tile))
+
+
+class _InnerClamp(nn.Module):
+    """A clamp in the middle, which the file must keep, and no clamp at the end."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.last = nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.last((self.first(x) * 3).clamp(0, 1)) + self.last(self.first(x).clamp(0, 1))
+
+
+def test_a_clamp_in_the_middle_stays(tile, tiles, tmp_path):
+    net = _InnerClamp().eval()
+    made = TFLite().lower(net, tile, Quantize("int8"), tiles, tmp_path / "a.tflite")
+    with torch.no_grad():
+        assert _psnr(Session(made.file)(tile)[0], net(*tile)) > 38
+
+
+def test_random_damage_never_crashes(lowered, tmp_path):
+    """Bytes changed at random: one line or a file that still runs; a crash would end this process, so it is another one."""
+    good = tmp_path / "good.tflite"
+    good.write_bytes(lowered("int8").file.read_bytes())
+    code = f"""
+import random, torch
+from pathlib import Path
+from edgekit.errors import InvalidFile
+from edgekit_targets.tflite.host import Session
+good, refused = Path({str(good)!r}).read_bytes(), 0
+for seed in range(60):
+    draw, data = random.Random(seed), bytearray(good)
+    for _ in range(draw.choice((1, 5, 20))):
+        data[draw.randrange(len(data) - 12000, len(data))] = draw.randrange(256)
+    file = Path({str(tmp_path)!r}) / "damaged.tflite"
+    file.write_bytes(data)
+    try:
+        Session(file)((torch.rand(1, 3, {SIDE}, {SIDE}),))
+    except InvalidFile:
+        refused += 1
+assert refused > 10
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

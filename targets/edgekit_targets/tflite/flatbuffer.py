@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,6 +16,9 @@ from edgekit.errors import InvalidFile
 
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TFLite flatbuffer (schema.fbs: file_identifier)."""
+
+ITEM_BYTES = {"FLOAT32": 4, "FLOAT16": 2, "INT32": 4, "INT64": 8, "INT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1}
+"""Bytes per value of the types whose constants are checked."""
 
 LAYER_KINDS = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "TRANSPOSE_CONV": 1, "FULLY_CONNECTED": 1}
 """Operators with weights -> which of their inputs the weights are."""
@@ -88,7 +92,26 @@ def _graph(model: Any) -> Graph:
         )
         for i, op in enumerate(main.operators)
     )
-    return Graph(tensors, ops, tuple(tensors[t] for t in _integers(main.inputs)), tuple(tensors[t] for t in _integers(main.outputs)))
+    graph = Graph(tensors, ops, tuple(tensors[t] for t in _integers(main.inputs)), tuple(tensors[t] for t in _integers(main.outputs)))
+    _check_order(graph)
+    return graph
+
+
+def _check_order(graph: Graph) -> None:
+    """Interpreters abort the process on files whose tensors are not computed exactly once and before their use, or whose constants have the wrong size."""
+    known = {t.index for t in graph.tensors if t.is_constant} | {t.index for t in graph.inputs}
+    for op in graph.ops:
+        for tensor in op.inputs:
+            if tensor is not None and tensor.index not in known:
+                raise ValueError(f"operator {op.index} ({op.kind}) reads '{tensor.name}' before it is computed")
+        for tensor in op.outputs:
+            if tensor.index in known:
+                raise ValueError(f"operator {op.index} ({op.kind}) writes '{tensor.name}' again")
+            known.add(tensor.index)
+    for tensor in graph.tensors:
+        expected = math.prod(tensor.shape) * ITEM_BYTES.get(tensor.dtype, 0)
+        if min(tensor.shape, default=1) < 1 or (tensor.data is not None and expected and len(tensor.data) != expected):
+            raise ValueError(f"'{tensor.name}' of shape {list(tensor.shape)} holds {0 if tensor.data is None else len(tensor.data)} bytes")
 
 
 def _tensor(index: int, tensor: Any, buffers: list[Any]) -> Tensor:

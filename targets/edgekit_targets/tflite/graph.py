@@ -12,12 +12,25 @@ from torch.fx.passes.shape_prop import ShapeProp
 aten = torch.ops.aten
 
 
-def prepare(graph: GraphModule, example: tuple[Tensor, ...], saturates: Callable[[str], bool]) -> dict[str, tuple[float, float]]:
+AFTER_CLAMP = (
+    aten.pixel_shuffle.default,
+    aten.permute.default,
+    aten.mul.Tensor,
+    aten.mul.Scalar,
+    aten.add.Tensor,
+    aten.add.Scalar,
+    aten.to.dtype,
+    aten._to_copy.default,
+)
+"""What may stand between the last clamp and the output: layout and the conversion to 8-bit pixels, value by value."""
+
+
+def prepare(graph: GraphModule, example: tuple[Tensor, ...], saturates: Callable[[str], bool]) -> tuple[str, ...]:
     """Changes `graph` in place. `example` gives its inputs' shapes and dtypes.
 
     Padding with a value becomes zero padding and an addition, because XNNPACK pads with zero only. A clamp to [0, 1] becomes 1 - relu(1 - relu(x)), because the
-    converter would turn every shorter form into RELU_0_TO_1, which neither delegate has. A clamp behind a convolution for which `saturates(layer name)` holds
-    disappears: 8-bit levels that span exactly that range clamp by themselves. Returns those layers' output ranges.
+    converter would turn every shorter form into RELU_0_TO_1, which neither delegate has. Where the output is such a clamp of a convolution for which
+    `saturates(layer name)` holds, it disappears: 8-bit levels that span exactly [0, 1] clamp by themselves. Returns those layers' names.
 
     constant - x becomes constant + x * -1: litert-torch 0.10 converts it to x - constant, silently, once it has moved the graph to channels-last.
     """
@@ -25,23 +38,23 @@ def prepare(graph: GraphModule, example: tuple[Tensor, ...], saturates: Callable
     for number, node in enumerate(list(graph.graph.nodes)):
         if node.target is aten.constant_pad_nd.default:
             _pad_with_zero(graph, node, f"_padding_{number}")
-    ranges: dict[str, tuple[float, float]] = {}
+    unclamped = []
     for node in list(graph.graph.nodes):
-        bounds = _clamp_bounds(node)
-        if bounds is None:
+        if _clamp_bounds(node) != (0.0, 1.0):
             continue
-        layer = layer_name(node.args[0])
-        if layer is not None and saturates(layer) and bounds[0] <= 0 <= bounds[1] and list(node.args[0].users) == [node]:
-            ranges[layer] = bounds
-            node.replace_all_uses_with(node.args[0])
+        source = node.args[0]
+        layer = layer_name(source)
+        if layer is not None and saturates(layer) and list(source.users) == [node] and _is_last(node):
+            unclamped.append(layer)
+            node.replace_all_uses_with(source)
             graph.graph.erase_node(node)
-        elif bounds == (0.0, 1.0):
+        else:
             _clamp_by_relu(graph, node)
     for node in list(graph.graph.nodes):
         _add_instead_of_subtract(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    return ranges
+    return tuple(unclamped)
 
 
 def layer_name(node: object) -> str | None:
@@ -60,6 +73,18 @@ def _clamp_bounds(node: Node) -> tuple[float, float] | None:
     defaults = (None, None) if node.target is aten.clamp.default else (-1.0, 1.0)
     low, high = (*node.args[1:3], *defaults[len(node.args) - 1 :])
     return None if low is None or high is None else (float(low), float(high))  # type: ignore[arg-type]
+
+
+def _is_last(node: Node) -> bool:
+    """Whether only `AFTER_CLAMP` operators with constants stand between the node and the output."""
+    while len(node.users) == 1:
+        (user,) = node.users
+        if user.op == "output":
+            return True
+        if user.target not in AFTER_CLAMP or any(n is not node and n.op != "get_attr" for n in user.all_input_nodes):
+            return False
+        node = user
+    return False
 
 
 def _pad_with_zero(graph: GraphModule, node: Node, name: str) -> None:

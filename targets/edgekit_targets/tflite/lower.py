@@ -33,17 +33,17 @@ TOOLCHAIN = ("torch", "litert-torch", "litert-converter", "ai-edge-litert", "ai-
 def lower(module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | None, tiles: Sequence[tuple[Tensor, ...]], out: Path) -> Lowered:
     """See `edgekit.backend.Backend`. Besides its errors, raises what litert-torch and ai-edge-quantizer raise on networks they cannot take."""
     with torch.no_grad():
-        network = _to_graph(module, example)
-        bounds = graph.prepare(
+        network, original = _to_graph(module, example), _to_graph(module, example)
+        unclamped = graph.prepare(
             network, example, lambda name: quantize is not None and quantize.precision == "int8" and not _exempt(name, "conv2d", quantize)
         )
         content = _convert(network, example)
-        _verify(content, network, example)
+        _verify(content, original, example, clamped=not unclamped)
     facts: dict[str, Any] = {}
     quantized: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     if quantize is not None and quantize.precision != "fp32":
-        content, quantized, kept, facts = _quantize(content, network, bounds, quantize, tiles)
+        content, quantized, kept, facts = _quantize(content, network, unclamped, quantize, tiles)
     out.write_bytes(content)
     file = flatbuffer.read(content, out.name)
     tile = tuple(tiles[0]) if tiles else _noise(example)
@@ -83,17 +83,22 @@ def _convert(network: nn.Module, example: tuple[Tensor, ...]) -> bytes:
         return file.read_bytes()
 
 
-def _verify(content: bytes, network: nn.Module, example: tuple[Tensor, ...]) -> None:
-    """Executes the float file once: litert-torch can convert to something else without an error (see `graph.prepare`). Raises LoweringError."""
+def _verify(content: bytes, original: nn.Module, example: tuple[Tensor, ...], clamped: bool) -> None:
+    """Executes the float file once: litert-torch can convert to something else without an error (see `graph.prepare`). Raises LoweringError.
+
+    `clamped`: whether the file still holds the network's clamps; otherwise only pixels strictly between black and white are compared.
+    """
     inputs = _noise(example)
-    expected = network(*inputs)
+    expected = original(*inputs)
     expected = expected[0] if isinstance(expected, tuple | list) else expected
     (got,) = host.Session.of(content, "float file")(inputs)
-    step = 1.0 if expected.dtype == torch.uint8 else max(1.0, float(expected.abs().max())) * TOLERANCE
-    worst = float((got.float() - expected.float()).abs().max())
-    if not worst <= step:
+    white = 255 if expected.dtype == torch.uint8 else 1
+    tolerance = 1.0 if expected.dtype == torch.uint8 else max(1.0, float(expected.abs().max())) * TOLERANCE
+    compared = torch.ones_like(expected, dtype=torch.bool) if clamped else (expected > 0) & (expected < white)
+    worst = float(((got.float() - expected.float()).abs() * compared).max())
+    if not worst <= tolerance:
         raise LoweringError(
-            f"litert-torch converted the network to a file that computes something else: off by {worst:.3g}, expected {step:.3g} at most"
+            f"litert-torch converted the network to a file that computes something else: off by {worst:.3g}, expected {tolerance:.3g} at most"
         )
 
 
@@ -104,7 +109,7 @@ def _noise(example: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _quantize(
-    content: bytes, network: nn.Module, bounds: calibrate.Ranges, quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]]
+    content: bytes, network: nn.Module, unclamped: tuple[str, ...], quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]]
 ) -> tuple[bytes, tuple[str, ...], tuple[str, ...], dict[str, Any]]:
     """(file, quantized layers, layers kept float, facts)."""
     file = flatbuffer.read(content, "float file")
@@ -120,7 +125,7 @@ def _quantize(
         ops += quantizer.followers(file, ops, sums="add" not in quantize.float_types)
         wanted = [t for op in ops for t in (*op.inputs, *op.outputs) if t is not None and not t.is_constant]
         ranges = calibrate.ranges(content, file, wanted, tiles, quantize)
-        ranges |= {layer.op.outputs[0].name: bounds[layer.name] for layer in chosen if layer.name in bounds}
+        ranges |= {layer.op.outputs[0].name: (0.0, 1.0) for layer in chosen if layer.name in unclamped}
         facts = {"estimator": quantize.estimator or calibrate.DEFAULT, "calibration_tiles": len(tiles)}
     return quantizer.quantize(content, quantize.precision, ops, ranges), tuple(layer.name for layer in chosen), kept, facts
 
