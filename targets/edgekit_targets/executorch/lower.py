@@ -99,12 +99,24 @@ def _quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tens
         prepared(*(contiguous(t) for t in tile))
     converted = convert_pt2e(prepared)
     assert isinstance(converted, GraphModule)
+    _one_dequantize_per_user(converted)
     done = {found[n.name]: n for n in converted.graph.nodes if n.name in found and _is_quantized(n)}
     if not any(n.target in WEIGHTED for n in done.values()):
         raise LoweringError(
             f"{quantize.precision}: no convolution was quantized ({len(found)} candidates); check float_layers and float_types, or use fp32"
         )
     return converted, tuple(done), tuple(name for name in found.values() if name not in done)
+
+
+def _one_dequantize_per_user(graph: GraphModule) -> None:
+    """XNNPACK folds a dequantize node into the int8 operator that reads it; a float operator that reads the same node makes the
+    partitioner cut the graph in two, or propose a cycle and fail."""
+    for node in list(graph.graph.nodes):
+        if node.target is torch.ops.quantized_decomposed.dequantize_per_tensor.default:
+            for user in list(node.users)[1:]:
+                with graph.graph.inserting_before(user):
+                    user.replace_input_with(node, graph.graph.node_copy(node, lambda n: n))
+    graph.recompile()
 
 
 def _is_quantized(node: Node) -> bool:
