@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgekit.backend import Layout, Lowered
+from edgekit.recipe import Precision
 from edgekit_targets.toolchain import part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgekit.recipe import Precision, Quantize
+    from edgekit.recipe import Quantize
 
 DELEGATES = {"all": "ane+gpu+cpu", "cpu-and-ne": "ane+cpu", "cpu-and-gpu": "gpu+cpu", "cpu-only": "cpu"}
 """Compute units -> what may execute the operators; Core ML decides for each when it loads the file."""

@@ -67,7 +67,8 @@ def lower(
         "deterministic": True,
     }
     if quantized_graph is not None:
-        facts |= {"activations": "uint8, zero point 0 or 128", "weights": "int8, symmetric, per channel", "estimator": quantized_graph.estimator}
+        facts |= {"activations": "uint8, zero point 0 or 128", "weights": "int8, symmetric, per channel"}
+        facts |= {"estimator": quantized_graph.estimator, "calibration_tiles": quantized_graph.tiles}
     return Lowered(
         file=out,
         inputs=tuple(_spec(name, tuple(t.shape), options) for name, t in zip(_input_names(program), example, strict=True)),
@@ -200,7 +201,9 @@ def _layers_by_operator(program: ExportedProgram) -> dict[str, str]:
         weight = node.args[1]
         while weight.op == "call_function":
             weight = weight.args[0]
-        found["enhanced" if node is final else node.name] = _layer(paths[weight.name])
+        found[node.name] = _layer(paths[weight.name])
+        if node is final:  # then the converter gives it the output's name, unless a cast comes last
+            found["enhanced"] = found[node.name]
     return found
 
 

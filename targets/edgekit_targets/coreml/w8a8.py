@@ -45,6 +45,7 @@ class Quantized:
     graph: GraphModule
     layers: tuple[str, ...]
     estimator: Estimator
+    tiles: int
 
 
 def quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]]) -> Quantized:
@@ -67,7 +68,7 @@ def quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tenso
         _quantize_weight(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    return Quantized(graph, tuple(names), kind)
+    return Quantized(graph, tuple(names), kind, min(len(tiles), quantize.tiles))
 
 
 def _layer(node: Node) -> str:

@@ -45,7 +45,7 @@ def lower(
         symmetric = options.dialect == "tensorrt"
         result = quantizers.static(model, quantize, tiles, symmetric=symmetric)
         facts |= {"activations": "int8, symmetric" if symmetric else "uint8, asymmetric", "weights": "int8, symmetric, per channel"}
-        facts["estimator"] = quantize.estimator or quantizers.DEFAULT_ESTIMATOR
+        facts |= {"estimator": quantize.estimator or quantizers.DEFAULT_ESTIMATOR, "calibration_tiles": min(len(tiles), quantize.tiles)}
     elif quantize and precision == "int8-dynamic":
         result = quantizers.dynamic(model, quantize)
         facts["note"] = "ranges are found at run time, at every convolution: slower than int8, for most convolutional networks also slower than fp32"
