@@ -59,8 +59,8 @@ def _require_64_bits(value: Any) -> None:
 def build(cls: type[T], table: dict[str, Any], where: str) -> T:
     """Makes the dataclass `cls` from `table`, checking every key and type. `where` opens each message (a file, or a file and a table)."""
     assert is_dataclass(cls)
-    hints = get_type_hints(cls)
     known = [f for f in fields(cls) if f.init]
+    hints = _field_types(cls)
     names = [f.name for f in known]
     for key in table:
         if key not in names:
@@ -72,6 +72,12 @@ def build(cls: type[T], table: dict[str, Any], where: str) -> T:
         elif f.default is MISSING and f.default_factory is MISSING:
             raise InvalidFile(f"{where}: '{f.name}' is missing; expected {_describe(hints[f.name])}")
     return cls(**values)
+
+
+def _field_types(cls: type[Any]) -> dict[str, Any]:
+    """The types of the fields alone: class variables may name types that are imported for the type checker only."""
+    annotations = {f.name: f.type for f in fields(cls)}
+    return get_type_hints(type(cls.__name__, (), {"__annotations__": annotations, "__module__": cls.__module__}))
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
