@@ -71,13 +71,23 @@ def _read(where: str, name: str, table: dict[str, Any]) -> Recipe:
     if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
         raise InvalidFile(f"{where}: backend is {overrides!r}; expected tables such as [backend.tflite]")
     recipe = toml.build(Recipe, {**table, "name": name}, where)
+    if recipe.quantize:
+        _check(recipe.quantize, f"{where}: quantize")
     if recipe.quantize is None:
         if overrides:
             raise InvalidFile(f"{where}: [backend.*] without [quantize]; expected a [quantize] table that they change")
         return recipe
-    base = table["quantize"]
-    checked = {
-        backend: {k: getattr(toml.build(Quantize, {**base, **changes}, f"{where}: [backend.{backend}]"), k) for k in changes}
-        for backend, changes in overrides.items()
-    }
+    checked: dict[str, dict[str, Any]] = {}
+    for backend, changes in overrides.items():
+        place = f"{where}: [backend.{backend}]"
+        changed = toml.build(Quantize, {**table["quantize"], **changes}, place)
+        _check(changed, place)
+        checked[backend] = {key: getattr(changed, key) for key in changes}
     return replace(recipe, backend=checked)
+
+
+def _check(quantize: Quantize, where: str) -> None:
+    if not 1 <= quantize.tiles <= 10_000:
+        raise InvalidFile(f"{where}: tiles is {quantize.tiles}; expected 1 to 10000")
+    if not 50 < quantize.percentile <= 100:
+        raise InvalidFile(f"{where}: percentile is {quantize.percentile}; expected above 50, at most 100")
