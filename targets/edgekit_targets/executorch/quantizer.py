@@ -24,8 +24,8 @@ from edgekit.recipe import Quantize
 
 aten = torch.ops.aten
 
-WEIGHTED = {aten.conv2d.default: "conv2d", aten.conv_transpose2d.input: "conv_transpose2d", aten.linear.default: "linear"}
-ELEMENTWISE = {aten.add.Tensor: "add", aten.mul.Tensor: "mul", aten.cat.default: "cat"}
+WEIGHTED: dict[Any, str] = {aten.conv2d.default: "conv2d", aten.conv_transpose2d.input: "conv_transpose2d", aten.linear.default: "linear"}
+ELEMENTWISE: dict[Any, str] = {aten.add.Tensor: "add", aten.mul.Tensor: "mul", aten.cat.default: "cat"}
 LAYERS = WEIGHTED | ELEMENTWISE
 """Operators that can become int8 on XNNPACK -> their names in a recipe's `float_types`."""
 
@@ -58,7 +58,7 @@ class RangeObserver(ObserverBase):
         self.quant_min, self.quant_max, self.qscheme = -128, 127, torch.per_tensor_affine
         self.estimator = estimator(kind, percentile)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         self.estimator.update(x)
         return x
 
@@ -149,10 +149,10 @@ class DynamicQuantizer(XNNPACKQuantizer):
 
     def _fragile(self, conv: Node) -> bool:
         groups = conv.args[6] if len(conv.args) > 6 else 1
-        source = conv.args[0]
-        while isinstance(source, Node) and source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
-            source = source.args[0]
-        return groups != 1 or not isinstance(source, Node) or source.target in self.FRAGILE
+        source = conv.all_input_nodes[0]
+        while source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
+            source = source.all_input_nodes[0]
+        return groups != 1 or source.target in self.FRAGILE
 
 
 def exempted(graph: GraphModule, quantize: Quantize) -> set[Node]:
@@ -209,5 +209,5 @@ def _tail(graph: GraphModule) -> list[Node]:
         if node.target in passed or (rounds and node.target in (aten.mul.Tensor, aten.add.Tensor) and _is_number(node.args[1])):
             nodes.append(node)
             if not _is_clamp(node):
-                waiting.append(node.args[0])
+                waiting.extend(node.all_input_nodes[:1])
     return nodes
