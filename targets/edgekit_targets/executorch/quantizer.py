@@ -152,7 +152,7 @@ class DynamicQuantizer(XNNPACKQuantizer):
         source = conv.all_input_nodes[0]
         while source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
             source = source.all_input_nodes[0]
-        return groups != 1 or source.target in self.FRAGILE
+        return bool(groups != 1) or source.target in self.FRAGILE
 
 
 def exempted(graph: GraphModule, quantize: Quantize) -> set[Node]:
