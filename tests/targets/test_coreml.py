@@ -140,7 +140,7 @@ def test_int8_quantizes_activations_around_every_layer(lowered, network, tile, t
     counts = contents.counts()
     # The picture, five convolutions (one of them with its ReLU) and two additions; one dequantize per reader.
     assert counts["quantize"] == 8 and counts["dequantize"] == 10
-    assert {o.dtype for o in contents.operators if o.kind == "quantize"} == {"uint8"}
+    assert sorted(o.dtype for o in contents.operators if o.kind == "quantize") == ["int8"] * 5 + ["uint8"] * 3
     assert (made.facts["estimator"], made.facts["calibration_tiles"]) == ("min-max", 4)
     graph = to_graph(network, tile)
     w8a8.quantize(graph, Quantize("int8"), tiles)
@@ -149,14 +149,18 @@ def test_int8_quantizes_activations_around_every_layer(lowered, network, tile, t
 
 
 def test_int8_levels_are_exact_where_the_graph_says_so(network, tile, tiles):
-    """The picture and the clamped result have a step of 1/255 from 0; ReLU results start at 0; others are symmetric around 128."""
+    """The picture and the clamped result have a step of 1/255; they and ReLU results are unsigned; all others are symmetric."""
     graph = to_graph(network, tile)
     w8a8.quantize(graph, Quantize("int8"), tiles)
-    levels = {n.args[0].name: n.args[1:3] for n in graph.graph.nodes if n.target is torch.ops.quantized_decomposed.quantize_per_tensor.default}
-    assert levels["constant_pad_nd"] == (1 / 255, 0)
-    assert [zero for _, zero in levels.values()] == [0, 128, 0, 128, 128, 128, 128, 0]
-    last = list(levels.values())[-1]
-    assert last == (1 / 255, 0)
+    levels = {
+        n.args[0].name: (n.args[1], n.args[2], n.args[5])
+        for n in graph.graph.nodes
+        if n.target is torch.ops.quantized_decomposed.quantize_per_tensor.default
+    }
+    u8, i8 = torch.uint8, torch.int8
+    assert [dtype for _, _, dtype in levels.values()] == [u8, i8, u8, i8, i8, i8, i8, u8]
+    assert {zero for _, zero, _ in levels.values()} == {0}
+    assert levels["constant_pad_nd"][0] == list(levels.values())[-1][0] == 1 / 255
 
 
 @pytest.mark.parametrize("estimator", ["moving-average", "percentile", "mse"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def _to_image(tensor: Tensor) -> object:
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
-def _from_output(value: object) -> Tensor:
+def _from_output(value: Any) -> Tensor:
     array = np.asarray(value.convert("RGB") if hasattr(value, "convert") else value)
     if array.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)[None]))

@@ -63,7 +63,7 @@ def read(file: Path) -> Package:
     try:
         model = ct.models.MLModel(str(file), skip_model_load=True)
         specification = model.get_spec()
-        program = milproto.load(specification, specification.specificationVersion, model.weights_dir)
+        program = milproto.load(specification, specification.specificationVersion, model.weights_dir or "")
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError, AssertionError, DecodeError) as error:
         lines = str(error).splitlines()
         raise InvalidFile(f"{file}: not a readable ML Program ({lines[0][:200] if lines else type(error).__name__}); export it again") from error

@@ -67,7 +67,7 @@ def lower(
         "deterministic": True,
     }
     if quantized_graph is not None:
-        facts |= {"activations": "uint8, zero point 0 or 128", "weights": "int8, symmetric, per channel"}
+        facts |= {"activations": "int8, symmetric; uint8 where nothing is negative", "weights": "int8, symmetric, per channel"}
         facts |= {"estimator": quantized_graph.estimator, "calibration_tiles": quantized_graph.tiles}
     return Lowered(
         file=out,
@@ -130,7 +130,7 @@ def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, .
         inputs = [ct.TensorType(name=n, shape=s, dtype=np.float32) for n, s in zip(names, shapes, strict=True)]
         outputs = [ct.TensorType(name="enhanced", dtype=np.float32)]
     try:
-        return ct.convert(
+        model: Any = ct.convert(
             program,
             inputs=inputs,
             outputs=outputs,
@@ -140,6 +140,7 @@ def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, .
         )
     except Exception as error:  # the converter raises many types, bare ones included
         raise LoweringError(f"coremltools could not convert the network: {_first_line(error)}") from error
+    return model
 
 
 def _colours(shape: tuple[int, ...]) -> Any:
@@ -164,7 +165,8 @@ def _compress(model: ct.models.MLModel, program: ExportedProgram, quantize: Quan
         compress = cto.palettize_weights
     kinds = {kind: config for kind in COMPRESSED if kind not in float_types}
     try:
-        return compress(model, cto.OptimizationConfig(global_config=None, op_type_configs=kinds, op_name_configs=dict.fromkeys(exempt)))
+        choices: Any = {"op_type_configs": kinds, "op_name_configs": dict.fromkeys(exempt)}
+        return compress(model, cto.OptimizationConfig(global_config=None, **choices))
     except ModuleNotFoundError as error:
         raise MissingToolchain(f"coreml {quantize.precision}", "scikit-learn", "coreml") from error
     except (ValueError, RuntimeError, AssertionError) as error:

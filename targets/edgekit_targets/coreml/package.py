@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from edgekit_targets.coreml.library import ct
@@ -19,7 +20,7 @@ def save(model: ct.models.MLModel, out: Path) -> None:
     model.user_defined_metadata.pop(DATE, None)
     model.save(str(out))
     (out / DEBUG).unlink(missing_ok=True)
-    specification = ct.utils.load_spec(str(out))
+    specification: Any = ct.utils.load_spec(str(out))
     specification.description.metadata.userDefined.pop(DATE, None)
     (out / SPECIFICATION).write_bytes(specification.SerializeToString(deterministic=True))
     _name_by_contents(out)

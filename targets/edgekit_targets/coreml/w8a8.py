@@ -2,8 +2,8 @@
 
 coremltools' own activation calibration predicts and so needs a Mac; ExecuTorch's CoreMLQuantizer works here but takes a minute to trace its patterns,
 whatever the network, and offers two of our estimators. The operators and their placement are the same as its: around convolutions and residual
-additions, activations uint8 per tensor with zero point 128 (0 where a ReLU, a clamp or the picture itself says that nothing is negative), weights int8
-per output channel.
+additions, activations int8 per tensor (uint8 where a ReLU, a clamp or the picture itself says that nothing is negative), weights int8 per output channel,
+all without zero points. That one writes signed activations as uint8 around 128, which coremltools turns into int8 around 0 where they have one reader only.
 """
 
 from __future__ import annotations
@@ -159,12 +159,10 @@ def _calibrate(
 
 def _quantize_activation(graph: GraphModule, tensor: Node, low: float, high: float, *, known: bool) -> None:
     """tensor -> quantize -> one dequantize per reader, the pattern that Core ML's int8 kernels are matched by."""
-    if known and low >= 0:
-        scale, zero = max(high, 1e-6) / 255, 0
-    else:
-        scale, zero = max(-low, high, 1e-6) / 127, 128
+    is_unsigned = known and low >= 0
+    scale = max(high, 1e-6) / 255 if is_unsigned else max(-low, high, 1e-6) / 127
     readers = list(tensor.users)
-    arguments = (scale, zero, 0, 255, torch.uint8)
+    arguments = (scale, 0, 0, 255, torch.uint8) if is_unsigned else (scale, 0, -128, 127, torch.int8)
     with graph.graph.inserting_after(tensor):
         levels = graph.graph.call_function(quantized_ops.quantize_per_tensor.default, (tensor, *arguments))
     for reader in readers:

@@ -80,7 +80,7 @@ def export(module: nn.Module, example: tuple[Tensor, ...]) -> ModelProto:
     try:
         with torch.no_grad():
             program = torch.export.export(module, example)
-            names = ["image"] if len(example) == 1 else list(program.graph_signature.user_inputs)
+            names = ["image"] if len(example) == 1 else [str(name) for name in program.graph_signature.user_inputs]
             exported = torch.onnx.export(
                 program, dynamo=True, opset_version=OPSET, input_names=names, output_names=["enhanced"], external_data=False, verbose=False
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -100,7 +101,7 @@ class _Graph:
         self.types |= {name: tensor.data_type for name, tensor in self.constants.items()}
 
     def name(self, dtype: int | None) -> str:
-        return TensorProto.DataType.Name(dtype).lower() if dtype else "unknown"
+        return TensorProto.DataType.Name(cast(Any, dtype)).lower() if dtype else "unknown"
 
     def source(self, tensor: str, op: str) -> NodeProto | None:
         """The node that computes `tensor`, if it is an `op`."""
