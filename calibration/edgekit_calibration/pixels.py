@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from edgekit.errors import InvalidFile
 
 # What people keep photographs in. Some of these Pillow cannot decode (raw files, HEIC without a plugin): they are reported, not passed over in silence.
-SUFFIXES = frozenset(".jpg .jpeg .png .webp .tif .tiff .bmp .heic .heif .avif .dng .jxl .jp2".split())
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".dng", ".jxl", ".jp2"))
 
 MAX_PIXELS = 200_000_000  # the largest phone sensors; anything beyond is more likely a decompression bomb
 
@@ -24,8 +24,9 @@ DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError,
 def read_pixels(path: Path, *, shrink: bool = False) -> np.ndarray:
     """The picture at `path`: (height, width, 3) RGB, uint8, or uint16 for a 16-bit grey file (a grey picture has three equal channels).
 
-    Turned upright as EXIF says; palettes are looked up, CMYK is converted, alpha is left out (the colours stay as stored, as an enhancer sees them), colour profiles are
-    not applied. `shrink` decodes a JPEG at an eighth of its size: the whole file is still read, so that a cut one is found, in a fraction of the time.
+    Turned upright as EXIF says; palettes are looked up, CMYK is converted, alpha is left out (the colours stay as stored, as an enhancer
+    sees them), colour profiles are not applied. `shrink` decodes a JPEG at an eighth of its size: the whole file is still read, so that a cut
+    one is found, in a fraction of the time.
     Raises InvalidFile for anything that is not a whole picture of at most 200 megapixels.
     """
     try:
