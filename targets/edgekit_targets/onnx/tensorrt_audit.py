@@ -54,7 +54,7 @@ _IMPORTED = """
 OPERATORS = frozenset(_IMPORTED.split())
 """The part of the parser's list that image networks use."""
 
-FLOATS = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16"}
+FLOATS: dict[int | None, str] = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16"}
 INSIDE = {*FLOATS, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL}
 SAME_TYPE = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "PRelu")
 
