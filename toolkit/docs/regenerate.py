@@ -66,7 +66,7 @@ def table() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Measures the README table anew")
     parser.add_argument("--from-build", action="store_true", help="do not export anew")
     if not parser.parse_args().from_build:
         for target, options in EXPORTS:

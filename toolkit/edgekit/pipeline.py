@@ -75,10 +75,10 @@ def export(
 
     Files over budget are written too: their manifest says so. Raises InvalidFile, MissingToolchain, LoweringError.
     """
-    bundle.check_free(out, force=force)
     for job in jobs:
         if (reason := job.backend.refusal(job.recipe.precision)) is not None:
             raise InvalidFile(reason)
+    bundle.check_free(out, force=force)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
         folder = Path(scratch)
         log = folder / "export.log"

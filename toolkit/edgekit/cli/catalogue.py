@@ -99,6 +99,8 @@ def calibration_build(
         say(f"unreadable: {line}")
     for line in report.too_small:
         say(f"too small: {line}")
+    if report.not_needed:
+        say(f"left out: {report.not_needed} more than the set's limit")
     say(f"{out}: {len(report.kept)} pictures; use it with --calibration {out}")
     if json:
         emit_json(asdict(report))
