@@ -3,6 +3,7 @@
 # ruff: noqa: E402
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from edgekit_targets.onnx import Onnx
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 from edgekit_targets.onnx import graphs, quantizers
-from edgekit_targets.onnx.host import Session
+from edgekit_targets.onnx.host import Session, saturates
 from edgekit_targets.onnx.lower import export
 
 LAYERS = ("head.0", "body.0.body.0", "body.0.body.2", "body.1", "tail.0.0_tail_1")
@@ -272,6 +273,17 @@ class TestRefusals:
 
 
 class TestHost:
+    @pytest.mark.parametrize(
+        ("machine", "flags", "expected"),
+        [("x86_64", "flags : fpu avx2 avx512f", True), ("x86_64", "flags : avx2 avx_vnni", False), ("x86_64", "flags : avx512_vnni", False),
+         ("x86_64", "", False), ("aarch64", "flags : fpu", False)],
+    )  # fmt: skip
+    def test_exact_kernels_only_where_products_saturate(self, monkeypatch, machine, flags, expected):
+        monkeypatch.setattr("platform.machine", lambda: machine)
+        monkeypatch.setattr(type(Path()), "read_text", lambda *_: flags)
+        monkeypatch.setattr(type(Path()), "exists", lambda _: True)
+        assert saturates() is expected
+
     def test_threads(self, lowered):
         assert Session(lowered("fp32").file, threads=1).threads == 1
         assert Session(lowered("fp32").file).threads == torch.get_num_threads()

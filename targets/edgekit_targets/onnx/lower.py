@@ -45,6 +45,8 @@ def lower(
         symmetric = options.dialect == "tensorrt"
         result = quantizers.static(model, quantize, tiles, symmetric=symmetric)
         facts |= {"activations": "int8, symmetric" if symmetric else "uint8, asymmetric", "weights": "int8, symmetric, per channel"}
+        if not symmetric:
+            facts["note"] = "on x86 without VNNI set session.x64quantprecision to 1: u8 x s8 products saturate there"
         facts |= {"estimator": quantize.estimator or quantizers.DEFAULT_ESTIMATOR, "calibration_tiles": min(len(tiles), quantize.tiles)}
     elif quantize and precision == "int8-dynamic":
         result = quantizers.dynamic(model, quantize)
