@@ -27,11 +27,11 @@ def bench(
 
     from edgekit import benchmark
     from edgekit import bundle as bundles
-    from edgekit.cli.console import ProgressLines, emit_json, say, terminal
+    from edgekit.cli.console import ProgressLines, emit_json, quiet, say, terminal
     from edgekit_targets.devices.host import Host
 
     opened = bundles.read(bundle)
-    with ProgressLines() as progress:
+    with ProgressLines() as progress, quiet():
         results, skipped = benchmark.interleaved(opened, Host, rounds=rounds, runs=runs, progress=progress)
     if json:
         emit_json({"bundle": str(bundle), "results": [asdict(r) for r in results], "not_measured": skipped})

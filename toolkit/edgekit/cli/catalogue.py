@@ -89,9 +89,8 @@ def calibration_build(
     """Make a calibration set from a folder of photographs: reduced so that no JPEG blocks remain, cropped, listed with sha256."""
     from dataclasses import asdict
 
-    from edgekit_calibration.build import build
-
     from edgekit.cli.console import ProgressLines, emit_json, say
+    from edgekit_calibration.build import build
 
     with ProgressLines() as progress:
         report = build(source, out, force=force, progress=lambda done, total: progress("pictures", done, total))

@@ -6,10 +6,15 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+
+from edgekit.chatter import to_log
 
 _terminal: Console | None = None
 
@@ -32,6 +37,14 @@ def emit_json(document: Any) -> None:
     """The one JSON document of `--json`, on stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Runtimes print to the terminal from C++ while they load and run; inside this block that goes nowhere, unless --debug wants to see it."""
+    terminal()
+    with nullcontext() if os.environ.get("EDGEKIT_DEBUG") else to_log(Path(os.devnull)):
+        yield
 
 
 class ProgressLines:

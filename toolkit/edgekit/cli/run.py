@@ -24,7 +24,7 @@ def run(
     """Enhance pictures tile by tile, in bounded memory: odd sizes, 48 megapixels, grey, transparent, 16-bit, rotated and wide-gamut ones too."""
     from edgekit import bundle as bundles
     from edgekit import enhance, picture
-    from edgekit.cli.console import ProgressLines, emit_json, say
+    from edgekit.cli.console import ProgressLines, emit_json, quiet, say
     from edgekit.errors import InvalidFile, UnknownName
     from edgekit.verdict import judge
     from edgekit_targets.devices.host import Host
@@ -46,7 +46,6 @@ def run(
         multiple_of=image.multiple_of,
         io="uint8" if chosen.inputs[0].dtype == "uint8" else "float32",
     )
-    session = Host().session(opened.path / chosen.file)
     targets = {source: out / f"{source.stem}.{suffix}" for source in pictures}
     if len(set(targets.values())) < len(pictures):
         raise InvalidFile("two pictures would get the same name; expected different file names, or one call each")
@@ -54,7 +53,8 @@ def run(
         if target.exists() and not force:
             raise InvalidFile(f"{target}: exists; expected a free name, or --force")
     written = []
-    with ProgressLines() as progress:
+    with ProgressLines() as progress, quiet():
+        session = Host().session(opened.path / chosen.file)
         for source, target in targets.items():
             opened_picture = picture.open_picture(source)
             out.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ def validate(
     """Run every file of a bundle again and compare: with its golden pair, then with the network on test pictures."""
     from edgekit import bundle as bundles
     from edgekit import models, validation
-    from edgekit.cli.console import ProgressLines, say
+    from edgekit.cli.console import ProgressLines, quiet, say
     from edgekit.cli.sets import calibration_set, test_set
     from edgekit.cli.verdict import conclude
     from edgekit.errors import OverBudget
@@ -29,7 +29,8 @@ def validate(
 
     opened = bundles.read(bundle)
     device = Host()
-    checks = validation.golden(opened, device)
+    with quiet():
+        checks = validation.golden(opened, device)
     for check in checks:
         say(f"golden  {check.artifact}: {check.line}")
     bad = [check for check in checks if check.status == "over"]
