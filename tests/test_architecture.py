@@ -36,7 +36,7 @@ def imports(path: Path) -> set[str]:
 
 
 def sources(folder: str) -> list[Path]:
-    return [p for p in sorted((ROOT / folder).rglob("*.py"))]
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 def edgekit_parts(names: set[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """Our files beside the peers' runtimes: the same weights, the same tile, the same threads, in turn, in one run. Prints ratios.
 
     make bench                      every runtime, 7 rounds
-    python tests/benchmarks/peers.py --rounds 3 --json out.json
+    python tests/benchmarks/peers.py --rounds 3 --docs toolkit/docs/speed.md
 
 Peers: PyTorch eager, ONNX Runtime (fp32, its own static int8), OpenVINO (fp32, int8 by NNCF), ncnn (fp32). Missing ones are named, not skipped silently;
 `pip install -c constraints.txt -e ".[bench]"` brings them.
@@ -10,7 +10,6 @@ Peers: PyTorch eager, ONNX Runtime (fp32, its own static int8), OpenVINO (fp32, 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -36,6 +35,7 @@ Call = Callable[[], object]
 def ours(folder: Path, log: Path, tile: Tensor, tiles: list[tuple[Tensor, ...]], name: str, wanted: list[tuple[str, str]]) -> dict[str, Call]:
     """edgekit's files, made by its backends from the rewritten network."""
     enhancer = models.load(name)
+    given = contiguous(tile)
     calls: dict[str, Call] = {}
     for kind, precision in wanted:
         made = backend(kind)
@@ -44,7 +44,7 @@ def ours(folder: Path, log: Path, tile: Tensor, tiles: list[tuple[Tensor, ...]],
             graph = rewrite.apply(enhancer.module, (tile,), made.rewrites).module
             made.lower(graph, (tile,), recipe.load(precision).for_backend(kind), tiles if precision == "int8" else [], file)
             session = Host().session(file)
-        calls[f"edgekit {kind} {precision}"] = lambda session=session: session((contiguous(tile),))
+        calls[f"edgekit {kind} {precision}"] = lambda session=session: session((given,))
     return calls
 
 
@@ -153,7 +153,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--tile", type=int, default=128)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--docs", type=Path, help="also write the page")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     enhancer = models.load(asked.model)
@@ -193,26 +193,40 @@ def main() -> int:
                     times[name].append(statistics.median(taken))
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     least = {name: min(taken) for name, taken in times.items()}
-    base = medians["edgekit tflite int8"]
-    print(
-        f"{asked.model} {asked.tile}x{asked.tile}, {asked.threads} threads, {asked.rounds} rounds of {asked.runs}, {cpu_name()}, {datetime.now(UTC).date()}"
-    )
-    print(f"{'':38}{'median ms':>10}{'best ms':>10}{'x tflite int8':>15}")
-    for name in sorted(medians, key=medians.__getitem__):
-        print(f"{name:38}{medians[name]:10.1f}{least[name]:10.1f}{medians[name] / base:15.2f}")
-    for peer, reason in missing.items():
-        print(f"{peer}: NOT MEASURED, {reason}")
-    if asked.json:
-        document = {
-            "machine": cpu_name(),
-            "date": str(datetime.now(UTC).date()),
-            "threads": asked.threads,
-            "median_ms": medians,
-            "best_ms": least,
-            "missing": missing,
-        }
-        asked.json.write_text(json.dumps(document, indent=2) + "\n")
+    said = f"{asked.model}, {asked.tile}x{asked.tile} px, {asked.threads} threads, {asked.rounds} rounds of {asked.runs} runs in turn, {cpu_name()}, {datetime.now(UTC).date()}"
+    report = table(said, medians, least, missing)
+    print(report)
+    if asked.docs:
+        asked.docs.write_text(PAGE + report + "\n", "utf-8")
     return 0
+
+
+PAGE = """# Speed beside other runtimes
+
+Written by `make bench ARGS="--docs toolkit/docs/speed.md"`: every file runs in turn in one process on one machine, so the ratios hold although the machine is shared.
+The peers run the network as its author has it; edgekit's files come out of its own rewrites (collapsed tail, folded mean shift, clamp inside). The numbers are of this
+machine's processor, never a phone's.
+
+"""
+
+
+def table(said: str, medians: dict[str, float], least: dict[str, float], missing: dict[str, str]) -> str:
+    """Markdown: fastest first, with the ratios the project holds itself to."""
+    lines = [said + ".", "", "| runtime | median ms | best ms | x edgekit tflite int8 |", "|---|---|---|---|"]
+    base = medians["edgekit tflite int8"]
+    lines += [
+        f"| {name} | {medians[name]:.1f} | {least[name]:.1f} | {medians[name] / base:.2f} |" for name in sorted(medians, key=medians.__getitem__)
+    ]
+    lines += [f"| {peer} | NOT MEASURED | {reason} | |" for peer, reason in missing.items()]
+    lines.append("")
+    for kind in ("executorch", "tflite", "onnx"):
+        lines.append(f"- {kind}: int8 is {medians[f'edgekit {kind} fp32'] / medians[f'edgekit {kind} int8']:.2f} x faster than fp32")
+    lines.append(f"- executorch int8 takes {medians['edgekit executorch int8'] / base:.2f} x the time of tflite int8 (goal: at most 1.10)")
+    for peer in ("OpenVINO int8 (NNCF)", "ONNX Runtime int8"):
+        if peer in medians:
+            ours = ", ".join(f"{kind} {medians[peer] / medians[f'edgekit {kind} int8']:.2f} x" for kind in ("executorch", "tflite"))
+            lines.append(f"- {peer} takes, against our int8 files: {ours}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from edgekit import metrics, tiles
-from edgekit.errors import InvalidFile
 from edgekit.device import ExecutedBy
+from edgekit.errors import InvalidFile
 from edgekit.manifest import BudgetLine, Parity, ParityReference
 from edgekit.target import Budget
 

@@ -71,7 +71,11 @@ def run(
         gain_db=sum(gains) / len(gains),
         least_gain_db=min(gains),
     )
-    save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()}, out / f"{entry.name}.safetensors", {"card": json.dumps(asdict(card))})
+    save_file(
+        {k: v.clone(memory_format=torch.contiguous_format) for k, v in network.state_dict().items()},
+        out / f"{entry.name}.safetensors",
+        {"card": json.dumps(asdict(card))},
+    )
     (out / f"{entry.name}.json").write_text(json.dumps(asdict(card), indent=2) + "\n", "utf-8")
     return card
 
