@@ -193,7 +193,8 @@ def main() -> int:
                     times[name].append(statistics.median(taken))
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     least = {name: min(taken) for name, taken in times.items()}
-    said = f"{asked.model}, {asked.tile}x{asked.tile} px, {asked.threads} threads, {asked.rounds} rounds of {asked.runs} runs in turn, {cpu_name()}, {datetime.now(UTC).date()}"
+    size, rounds = f"{asked.tile}x{asked.tile} px, {asked.threads} threads", f"{asked.rounds} rounds of {asked.runs} runs in turn"
+    said = f"{asked.model}, {size}, {rounds}, {cpu_name()}, {datetime.now(UTC).date()}"
     report = table(said, medians, least, missing)
     print(report)
     if asked.docs:
@@ -203,9 +204,9 @@ def main() -> int:
 
 PAGE = """# Speed beside other runtimes
 
-Written by `make bench ARGS="--docs toolkit/docs/speed.md"`: every file runs in turn in one process on one machine, so the ratios hold although the machine is shared.
-The peers run the network as its author has it; edgekit's files come out of its own rewrites (collapsed tail, folded mean shift, clamp inside). The numbers are of this
-machine's processor, never a phone's.
+Written by `make bench ARGS="--docs toolkit/docs/speed.md"`. Every file runs in turn in one process on one machine, so the ratios hold although the machine is
+shared. The peers run the network as its author has it; edgekit's files come out of its own rewrites (collapsed tail, folded mean shift, clamp inside). The
+numbers are of this machine's processor, never a phone's.
 
 """
 
