@@ -98,7 +98,9 @@ def _picture(folder: Path, entry: Entry) -> Picture:
     try:
         is_there = path.is_file()
     except (OSError, ValueError) as error:  # a name that no file system takes
-        raise InvalidFile(f"{folder / SET_FILE}: lists a file whose name cannot be one ({len(entry.file)} characters); build the set again") from error
+        raise InvalidFile(
+            f"{folder / SET_FILE}: lists a file whose name cannot be one ({len(entry.file)} characters); build the set again"
+        ) from error
     if not is_there:
         raise InvalidFile(f"{path}: is missing, but {SET_FILE} lists it; restore it or build the set again")
     actual = file_sha256(path)
