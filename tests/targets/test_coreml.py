@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tiny import psnr
 from torch import nn
 from torch.fx import Interpreter
 
@@ -26,37 +27,10 @@ NETWORK = {"add": 2, "clip": 1, "conv": 5, "pad": 1, "pixel_shuffle": 1, "relu":
 """What EDSR with one block is in Core ML's own operators."""
 
 
-def _pictures(count, seed, side=24):
-    """Smooth 8-bit pictures, (1, 3, side, side) float32."""
-    coarse = torch.rand(count, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(seed))
-    smooth = nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return [((p * 255).round() / 255)[None] for p in smooth]
-
-
-def _psnr(a, b):
-    return float(-10 * torch.log10(((a - b) ** 2).mean()))
-
-
-@pytest.fixture(scope="module")
-def tile():
-    return (_pictures(1, seed=9)[0],)
-
-
-@pytest.fixture(scope="module")
-def tiles():
-    return [(p,) for p in _pictures(4, seed=0)]
-
-
 @pytest.fixture(scope="module")
 def network(tile):
     torch.manual_seed(0)
     return rewrite.apply(EDSR(2, 1, 16).eval(), tile, CoreML.rewrites).module
-
-
-@pytest.fixture(scope="module")
-def expected(network, tile):
-    with torch.no_grad():
-        return network(*tile)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +83,7 @@ def test_weights_on_disk(lowered, network, tile, expected, precision, unpacked_b
     made, contents = lowered(precision)
     assert {layer.stored for layer in contents.layers} == {unpacked_by}
     with torch.no_grad():
-        assert _psnr(_with_weights_of(contents, network)(*tile), expected) >= least_db
+        assert psnr(_with_weights_of(contents, network)(*tile), expected) >= least_db
     weights = [(made.file / "Data/com.apple.CoreML/weights/weight.bin").stat().st_size for made in (lowered(p)[0] for p in (precision, "fp32"))]
     assert weights[0] <= largest * weights[1]
     is_compressed = unpacked_by != "const"
@@ -119,7 +93,7 @@ def test_weights_on_disk(lowered, network, tile, expected, precision, unpacked_b
 def test_fp16_arithmetic_is_close(lowered, network, tile, expected):
     """fp16 weights from disk and fp16 results between operators: what the program computes, up to the order of sums."""
     with torch.no_grad():
-        assert _psnr(_Half(_with_weights_of(lowered("fp16")[1], network)).run(*tile), expected) >= 60
+        assert psnr(_Half(_with_weights_of(lowered("fp16")[1], network)).run(*tile), expected) >= 60
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", "fp32"), ("fp16", "fp16"), ("int8-weights", "fp16"), ("palettized-4", "fp16")])
@@ -145,7 +119,7 @@ def test_int8_quantizes_activations_around_every_layer(lowered, network, tile, t
     graph = to_graph(network, tile)
     w8a8.quantize(graph, Quantize("int8"), tiles)
     with torch.no_grad():
-        assert 40 <= _psnr(graph(*tile), expected) < 90
+        assert 40 <= psnr(graph(*tile), expected) < 90
 
 
 def test_int8_levels_are_exact_where_the_graph_says_so(network, tile, tiles):
@@ -173,7 +147,7 @@ def test_estimators_change_the_levels(network, tile, tiles, expected, estimator)
     graph, changed = scales(estimator)
     assert changed != scales("min-max")[1]
     with torch.no_grad():
-        assert _psnr(graph(*tile), expected) > 30
+        assert psnr(graph(*tile), expected) > 30
 
 
 def test_exempt_layers_stay_float(network, tile, tiles, tmp_path):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from tiny import psnr
 from torch import nn
 
 from edgekit import rewrite
@@ -21,37 +22,10 @@ SIDE = 24
 LAYERS = ("head.0", "body.0.body.0", "body.0.body.2", "add", "body.1", "add_1", "tail.0.0_tail_1")
 
 
-def _pictures(count, seed=0, side=SIDE):
-    g = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, 3, side // 4, side // 4, generator=g)
-    smooth = nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return [((p * 255).round() / 255)[None] for p in smooth]
-
-
-def _psnr(a, b):
-    return float(-10 * torch.log10(((a - b) ** 2).mean()))
-
-
-@pytest.fixture(scope="module")
-def tile():
-    return (_pictures(1, seed=9)[0],)
-
-
-@pytest.fixture(scope="module")
-def tiles():
-    return [(p,) for p in _pictures(4)]
-
-
 @pytest.fixture(scope="module")
 def network(tile):
     torch.manual_seed(0)
     return rewrite.apply(EDSR(2, 1, 16).eval(), tile, ExecuTorch.rewrites).module
-
-
-@pytest.fixture(scope="module")
-def expected(network, tile):
-    with torch.no_grad():
-        return network(*tile)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +88,7 @@ def test_int8_quantizes_every_layer_by_its_name(lowered, tile, expected):
     assert made.kept_float == ()
     assert (made.delegation.partitions, made.delegation.leftovers) == (1, {})
     (output,) = Session(made.file)(tile)
-    assert _psnr(output, expected) > 42
+    assert psnr(output, expected) > 42
     assert output.min() >= 0
     assert output.max() <= 1
     assert made.file.stat().st_size < lowered("fp32").file.stat().st_size
@@ -131,7 +105,7 @@ def test_int8_dynamic_skips_what_would_not_run(lowered, tile, expected):
     assert made.quantized == ("body.0.body.0", "body.0.body.2", "body.1", "tail.0.0_tail_1")
     assert made.kept_float == ("head.0", "add", "add_1")
     (output,) = Session(made.file)(tile)
-    assert 42 < _psnr(output, expected) < 90
+    assert 42 < psnr(output, expected) < 90
 
 
 def test_exempt_layers_and_types_stay_float(network, tile, tiles, expected, tmp_path):
@@ -140,7 +114,7 @@ def test_exempt_layers_and_types_stay_float(network, tile, tiles, expected, tmp_
     assert made.kept_float == ("body.0.body.0", "body.0.body.2", "add", "add_1")
     assert made.quantized == ("head.0", "body.1", "tail.0.0_tail_1")
     assert made.facts == {"estimator": "percentile", "calibration_tiles": 2}
-    assert _psnr(Session(made.file)(tile)[0], expected) > 42
+    assert psnr(Session(made.file)(tile)[0], expected) > 42
 
 
 @pytest.mark.parametrize(
@@ -214,7 +188,7 @@ def test_uint8_pictures_in_and_out(tile, tiles, expected, tmp_path):
     assert all(made.delegation.leftovers.values())
     (output,) = Session(made.file)(as_bytes[0])
     assert output.dtype == torch.uint8
-    assert _psnr(output.float() / 255, expected) > 42
+    assert psnr(output.float() / 255, expected) > 42
 
 
 def test_memory_order_of_the_input_does_not_matter(lowered, tile):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import psnr
 from torch import nn
 
 from edgekit import rewrite
@@ -25,37 +26,10 @@ from edgekit_targets.onnx.lower import export
 LAYERS = ("head.0", "body.0.body.0", "body.0.body.2", "body.1", "tail.0.0_tail_1")
 
 
-def _pictures(count, seed, side=24):
-    """Smooth 8-bit pictures, (1, 3, side, side) float32."""
-    coarse = torch.rand(count, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(seed))
-    smooth = nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return [((p * 255).round() / 255)[None] for p in smooth]
-
-
-def _psnr(a, b):
-    return float(-10 * torch.log10(((a - b) ** 2).mean()))
-
-
-@pytest.fixture(scope="module")
-def tile():
-    return (_pictures(1, seed=9)[0],)
-
-
-@pytest.fixture(scope="module")
-def tiles():
-    return [(p,) for p in _pictures(4, seed=0)]
-
-
 @pytest.fixture(scope="module")
 def network(tile):
     torch.manual_seed(0)
     return rewrite.apply(EDSR(2, 1, 16).eval(), tile, Onnx.rewrites).module
-
-
-@pytest.fixture(scope="module")
-def expected(network, tile):
-    with torch.no_grad():
-        return network(*tile)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +65,7 @@ def test_runs_like_the_network(lowered, tile, expected, dialect, precision, leas
     made = lowered(precision, dialect)
     (got,) = Session(made.file)(tile)
     assert got.shape == expected.shape and got.dtype == torch.float32 and got.is_contiguous()
-    assert _psnr(got, expected) >= least_db
+    assert psnr(got, expected) >= least_db
     assert float((got - expected).abs().max()) > 0 or precision == "fp32", "quantization that changes nothing did not happen"
 
 
@@ -177,7 +151,7 @@ def test_every_estimator_makes_another_file(network, tile, tiles, expected, lowe
     made = Onnx().lower(network, tile, Quantize("int8", estimator=estimator, percentile=99.0), tiles, tmp_path / "m.onnx")
     assert made.facts["estimator"] == estimator
     assert (made.file.read_bytes() == lowered("int8").file.read_bytes()) == (estimator == "min-max")
-    assert _psnr(Session(made.file)(tile)[0], expected) > 30
+    assert psnr(Session(made.file)(tile)[0], expected) > 30
 
 
 def test_ranges_come_from_the_given_number_of_tiles(tile):

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from tiny import psnr
 from torch import nn
 
 from edgekit import rewrite
@@ -22,37 +23,10 @@ SIDE = 24
 LAYERS = ("head.0", "body.0.body.0", "body.0.body.2", "body.1", "tail.0.0_tail_1")
 
 
-def _pictures(count, seed=0, side=SIDE):
-    g = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, 3, side // 4, side // 4, generator=g)
-    smooth = nn.functional.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
-    return [((p * 255).round() / 255)[None] for p in smooth]
-
-
-def _psnr(a, b):
-    return float(-10 * torch.log10(((a - b) ** 2).mean()))
-
-
-@pytest.fixture(scope="module")
-def tile():
-    return (_pictures(1, seed=9)[0],)
-
-
-@pytest.fixture(scope="module")
-def tiles():
-    return [(p,) for p in _pictures(4)]
-
-
 @pytest.fixture(scope="module")
 def network(tile):
     torch.manual_seed(0)
     return rewrite.apply(EDSR(2, 1, 32).eval(), tile, TFLite.rewrites).module
-
-
-@pytest.fixture(scope="module")
-def expected(network, tile):
-    with torch.no_grad():
-        return network(*tile)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +59,7 @@ def test_refusals():
 def test_the_file_does_what_the_network_did(lowered, tile, expected, precision, psnr_db):
     (got,) = Session(lowered(precision).file)(tile)
     assert got.is_contiguous() and got.shape == (1, 3, 2 * SIDE, 2 * SIDE)
-    assert _psnr(got, expected) > psnr_db
+    assert psnr(got, expected) > psnr_db
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int8-dynamic", "int8-weights"])
@@ -153,7 +127,7 @@ def test_layers_stay_float_by_name_and_type(network, tile, tiles, expected, tmp_
     assert kinds.count("CONV_2D") == 5
     (got,) = Session(made.file)(tile)
     assert float(got.min()) >= 0 and float(got.max()) <= 1
-    assert _psnr(got, expected) > 42
+    assert psnr(got, expected) > 42
 
 
 def test_nothing_left_to_quantize_is_an_error(network, tile, tiles, tmp_path):
@@ -243,7 +217,7 @@ def test_uint8_in_and_out(tile, tiles, expected, tmp_path):
     assert made.inputs[0].range == (0.0, 255.0)
     (got,) = Session(made.file)((pixels(tile[0]),))
     assert got.dtype == torch.uint8
-    assert _psnr(got / 255, expected) > 42
+    assert psnr(got / 255, expected) > 42
 
 
 def test_outputs_are_copies_and_memory_order_does_not_matter(lowered, tile):
@@ -293,7 +267,7 @@ def test_a_clamp_in_the_middle_stays(tile, tiles, tmp_path):
     net = _InnerClamp().eval()
     made = TFLite().lower(net, tile, Quantize("int8"), tiles, tmp_path / "a.tflite")
     with torch.no_grad():
-        assert _psnr(Session(made.file)(tile)[0], net(*tile)) > 38
+        assert psnr(Session(made.file)(tile)[0], net(*tile)) > 38
 
 
 def test_random_damage_never_crashes(lowered, tmp_path):

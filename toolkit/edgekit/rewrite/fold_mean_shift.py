@@ -11,15 +11,12 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import Conv, aten, constant, conv_of, only_user, per_channel, replace_conv
+from edgekit.rewrite.graph import Conv, aten, constant, conv_of, only_user, per_channel, repeat, replace_conv
 
 
 def fold_mean_shift(graph: GraphModule) -> int:
     """Returns the number of additions and subtractions removed."""
-    changed = 0
-    while _fold_one(graph):
-        changed += 1
-    return changed
+    return repeat(graph, _fold_one)
 
 
 def _fold_one(graph: GraphModule) -> bool:

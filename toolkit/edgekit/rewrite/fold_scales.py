@@ -8,15 +8,12 @@ from __future__ import annotations
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import aten, constant, conv_of, only_user, per_channel, replace_conv
+from edgekit.rewrite.graph import aten, constant, conv_of, only_user, per_channel, repeat, replace_conv
 
 
 def fold_scales(graph: GraphModule) -> int:
     """conv * s, s * conv, conv / s and conv(x * s), conv(x / s) become conv with scaled weights. Returns the number of products removed."""
-    changed = 0
-    while _fold_one(graph):
-        changed += 1
-    return changed
+    return repeat(graph, _fold_one)
 
 
 def _fold_one(graph: GraphModule) -> bool:

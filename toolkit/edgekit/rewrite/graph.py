@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,14 @@ def per_channel(value: Tensor | None, channels: int) -> Tensor | None:
         return value.double().reshape(1).expand(channels).clone()
     shape = (1,) * (4 - value.dim()) + tuple(value.shape)
     return value.double().reshape(channels) if shape == (1, channels, 1, 1) else None
+
+
+def repeat(graph: GraphModule, fold_one: Callable[[GraphModule], bool]) -> int:
+    """Folds one place after another until none is left; returns how many. A fold changes the graph, so each search starts anew."""
+    changed = 0
+    while fold_one(graph):
+        changed += 1
+    return changed
 
 
 def shuffle_factor(node: Any) -> int | None:
