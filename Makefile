@@ -2,11 +2,12 @@
 MODEL ?= edsr
 TARGET ?= android
 ARGS ?=
+CUDA_PYTHON ?= python3
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint bench fuzz readme constraints clean
+.PHONY: export test setup lint bench fuzz readme models-page tradeoff crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -33,6 +34,33 @@ fuzz: $(READY)
 # The README's table, measured anew on this machine.
 readme: $(READY)
 	$(VENV)/bin/python toolkit/docs/regenerate.py $(ARGS)
+
+# The page of the built-in models, from their cards; quality against latency, measured (long, resumable).
+models-page: $(READY)
+	$(VENV)/bin/python toolkit/docs/models_page.py $(ARGS)
+
+tradeoff: $(READY) build/crops.zip
+	$(VENV)/bin/python toolkit/docs/tradeoff.py $(ARGS)
+
+build/crops.zip:
+	$(MAKE) crops
+
+# Training crops in one file, from photographs fetched by package name: what a machine without network trains from.
+crops: $(READY)
+	$(VENV)/bin/python -m edgekit_calibration.crops build/photographs build/crops.zip
+
+# All trainings and captures on a CUDA machine that has python3 with torch, numpy, pillow, safetensors, typer and rich, and build/crops.zip; no environment is
+# made. Each step takes less than ten minutes and leaves what is done already alone; `make cuda-denoise` does one model.
+CUDA_MODELS := edsr edsr-x4 edsr-mobile denoise lowlight
+CUDA_MINUTES ?= 3.5
+CUDA_OUT ?= build/cuda
+CUDA_EDGEKIT := PYTHONPATH=toolkit:targets:calibration $(CUDA_PYTHON) -m edgekit
+cuda: $(addprefix cuda-,$(CUDA_MODELS))
+cuda-edsr-x4: cuda-edsr
+cuda-%:
+	test -f $(CUDA_OUT)/$*.safetensors || $(CUDA_EDGEKIT) train $* --data build/crops.zip --device cuda --max-minutes $(CUDA_MINUTES) --batch 64 --out $(CUDA_OUT) \
+	  $(if $(filter edsr-x4,$*),--init $(CUDA_OUT)/edsr.safetensors)
+	test -f $(CUDA_OUT)/$*/record.json || $(CUDA_EDGEKIT) reference --model $* --weights $(CUDA_OUT)/$*.safetensors --device cuda --out $(CUDA_OUT)/$*
 
 constraints: $(READY)
 	{ sed -n 1p constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.tmp && mv constraints.tmp constraints.txt

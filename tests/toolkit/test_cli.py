@@ -36,9 +36,11 @@ def fresh_terminal(monkeypatch):
             ["export", "--model", "edsr", "--target", "andriod"],
             "no target named 'andriod'; known: android, desktop, ios, tensorrt (did you mean 'android'?)",
         ),
-        (["export", "--model", "edrs", "--target", "android"], "no model named 'edrs'; known: edsr (did you mean 'edsr'?)"),
+        (
+            ["export", "--model", "edrs", "--target", "android"],
+            "no model named 'edrs'; known: denoise, edsr, edsr-mobile, edsr-x4, lowlight (did you mean 'edsr'?)",
+        ),
         (["export", "--model", "edsr", "--target", "android", "--recipe", "int9"], "no recipe named 'int9'"),
-        (["export", "--model", "edsr", "--target", "android", "--recipe", "auto"], "recipe 'auto'"),
         (
             ["export", "--model", "edsr", "--target", "android", "--backend", "onnx"],
             "target 'android' has no artifact for onnx; expected one of executorch, tflite",
@@ -49,11 +51,18 @@ def fresh_terminal(monkeypatch):
         (["export", "--model", "nowhere.safetensors", "--target", "android"], "nowhere.safetensors"),
         (["export", "--model", "edsr", "--target", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["export", "--model", "edsr", "--target", "android", "--calibration", "nowhere"], "nowhere"),
+        (["export", "--model", "edsr", "--target", "android", "--reference", "nowhere"], "nowhere: is no reference"),
         (["export", "--target", "android"], "--model"),
         (["validate", "nowhere"], "nowhere"),
         (["bench", "nowhere"], "nowhere"),
         (["run", "nowhere", "picture.png"], "nowhere"),
         (["train", "edrs", "--out", "x"], "no model named 'edrs'"),
+        (["train", "edsr", "--out", "x", "--data", "nowhere.zip"], "nowhere.zip: is not a file of training crops"),
+        (["train", "edsr", "--out", "x", "--device", "tpu"], "--device is 'tpu'; expected cpu or cuda"),
+        (["train", "edsr", "--out", "x", "--patch", "8"], "--patch"),
+        (["reference", "--model", "edrs", "--out", "x"], "no model named 'edrs'"),
+        (["reference", "--model", "edsr", "--out", "x", "--device", "tpu"], "--device is 'tpu'; expected cpu or cuda"),
+        (["reference", "--model", "edsr", "--out", "x", "--device", "cpu", "--images", "nowhere"], "nowhere"),
         (["targets", "andriod"], "did you mean 'android'"),
         (["fly"], "fly"),
     ],
@@ -97,7 +106,10 @@ def test_help_is_fast_and_shows_every_command():
     base = seconds("-c", "import typer, rich.console")
     assert seconds("-m", "edgekit", "--help") <= 1.5 * base
     text = subprocess.run([sys.executable, "-m", "edgekit", "--help"], capture_output=True, text=True, check=True).stdout
-    assert all(name in text for name in ("export", "validate", "bench", "run", "train", "doctor", "models", "targets", "recipes", "calibration"))
+    assert all(
+        name in text
+        for name in ("export", "validate", "bench", "run", "reference", "prune", "train", "doctor", "models", "targets", "recipes", "calibration")
+    )
 
 
 def tiny_checkpoint(folder: Path) -> Path:
@@ -204,12 +216,63 @@ def test_a_missing_toolchain_gives_the_pip_line(capfd, tmp_path, monkeypatch):
 def test_training_is_bounded_resumable_and_writes_a_card(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pictures = photographs(tmp_path / "mine")
-    command = ["train", "edsr", "--data", str(pictures), "--out", "w", "--steps", "2", "--batch", "1", "--patch", "16", "--json"]
+    command = ["train", "edsr-mobile", "--data", str(pictures), "--out", "w", "--steps", "2", "--batch", "1", "--patch", "16", "--json"]
     code, out, err = run(capfd, *command)
     assert code == 0, err
     card = json.loads(out)
-    assert card["steps"] == 2 and card["pictures"] >= 24 and (tmp_path / "w" / "edsr.safetensors").exists()
+    assert card["steps"] == 2 and card["pictures"] >= 24 and card["crops"] == 2 and card["data"] == "photographs of the user's folder 'mine'"
+    assert card["test"]["psnr_db"] - card["test"]["bicubic_db"] == pytest.approx(card["test"]["gain_db"]) and "over bicubic" in err
+    assert json.loads((tmp_path / "w" / "edsr-mobile.json").read_text()) == card and (tmp_path / "w" / "edsr-mobile.safetensors").exists()
     code, _, err = run(capfd, *command)
     assert code == 2 and "--force" in err
     code, out, _ = run(capfd, *command[:5], "w", "--steps", "3", *command[8:], "--force")
     assert code == 0 and json.loads(out)["steps"] == 3, "resumed from step 2"
+
+
+def test_training_from_packed_crops(capfd, tmp_path, monkeypatch):
+    from edgekit_calibration.crops import pack
+    from edgekit_calibration.pixels import read_pixels
+
+    monkeypatch.chdir(tmp_path)
+    pictures = [(path.stem, [read_pixels(path)]) for path in sorted(photographs(tmp_path / "mine", 3).iterdir())]
+    pack(pictures, tmp_path / "crops.zip")
+    command = ["train", "edsr-mobile", "--data", "crops.zip", "--out", "w", "--batch", "1", "--patch", "16", "--json"]
+    code, out, err = run(capfd, *command, "--steps", "1")
+    assert code == 0, err
+    card = json.loads(out)
+    assert (card["crops"], card["init"]) == (3, None) and card["data"].startswith("3 crops of crops.zip")
+    code, _, err = run(capfd, *command, "--steps", "2", "--seed", "1", "--force")
+    assert code == 2 and "was started with seed 0, got 1" in err
+    code, _, err = run(capfd, *command, "--force", "--patch", "96")
+    assert code == 2 and "training crops are 96 px at the network's input; expected at least the patch of 96 px" in err
+    code, _, err = run(capfd, *command, "--steps", "1", "--out", "w2", "--init", "edsr")
+    assert code == 2 and "none of its" in err and "fits EDSRMobile" in err
+
+
+def test_a_captured_reference_is_used_and_another_is_refused(capfd, tmp_path, monkeypatch):
+    """reference, then export, then validate with it; the same folder does not pass for another network."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint, pictures = tiny_checkpoint(tmp_path), photographs(tmp_path / "mine")
+    target = tmp_path / "tiny.toml"
+    target.write_text('tile = [64, 64]\n[[artifact]]\nbackend = "onnx"\nrecipe = "fp32"\n[budgets.restore]\npsnr_db = 60.0\n')
+    capture = ["reference", "--model", str(checkpoint), "--target", str(target), "--device", "cpu", "--out", "captured", "--json"]
+    code, out, err = run(capfd, *capture)
+    assert code == 0, err
+    record = json.loads(out)
+    assert record["kind"] == "cpu" and record["tile"] == [64, 64] and record["tiles"] >= 24 and "stands in for the CUDA reference" in err
+    assert {timing["side"] for timing in record["timings"]} == {64, 128}
+    code, _, err = run(capfd, *capture)
+    assert code == 2 and "captured: holds a reference; expected a free name, or --force" in err
+
+    export = ["export", "--model", str(checkpoint), "--target", str(target), "--calibration", str(pictures), "--out", "bundle", "--json"]
+    code, out, err = run(capfd, *export, "--reference", "captured")
+    assert code == 0, err
+    told = json.loads(out)["manifest"]["reference"]
+    assert told["device"].endswith("(CPU stand-in, captured)") and told["captured"] == record["captured"]
+    assert told["flags"]["agreement"]["max_abs"] < 1e-4 and told["flags"]["agreement"]["values"] == record["tiles"] * 512 * 3
+
+    save_file(EDSR(2, blocks=1, channels=8).state_dict(), tmp_path / "other.safetensors")
+    code, _, err = run(capfd, *export[:2], "other.safetensors", *export[3:], "--force", "--reference", "captured")
+    assert code == 2 and "was captured from weights" in err and "edgekit reference --model other" in err
+    code, _, err = run(capfd, *export, "--force", "--reference", "captured", "--tile", "48x48")
+    assert code == 2 and "was captured on" in err and "without --reference" in err

@@ -11,6 +11,11 @@ from edgekit import models
 from edgekit.errors import InvalidCheckpoint, InvalidFile, UnknownName
 from edgekit.models import checkpoint
 from edgekit.models.edsr import EDSR
+from edgekit.models.edsr_mobile import EDSRMobile
+from edgekit.models.unet import UNet
+from edgekit.models.zero_dce import ZeroDCE
+
+KNOWN = "denoise, edsr, edsr-mobile, edsr-x4, lowlight"
 
 
 def save_tiny(path, scale=2):
@@ -26,7 +31,7 @@ def test_built_ins_load_with_their_weights(name):
     assert (enhancer.name, enhancer.scale, enhancer.licence, enhancer.source) == (name, entry.scale, entry.licence, entry.source)
     assert len(enhancer.sha256) == 64
     assert not enhancer.module.training and not any(p.requires_grad for p in enhancer.module.parameters())
-    assert sum(p.numel() for p in entry.build().parameters()) == sum(p.numel() for p in enhancer.module.parameters())
+    assert sum(p.numel() for p in entry.merge(entry.build()).parameters()) == sum(p.numel() for p in enhancer.module.parameters())
     clean = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert enhancer.module(*enhancer.degrade(clean)).shape == clean.shape
@@ -57,6 +62,47 @@ def test_a_checkpoint_by_path(tmp_path, scale, suffix):
         assert torch.equal(enhancer.module(x), net(x))
 
 
+SMALL = {
+    "edsr": (lambda: EDSR(2, blocks=2, channels=8), 2, 1),
+    "edsr-x4": (lambda: EDSR(4, blocks=2, channels=8), 4, 1),
+    "edsr-mobile": (lambda: EDSRMobile(3, (8, 4)), 3, 1),
+    "denoise": (lambda: UNet((4, 6, 8)), 1, 4),
+    "lowlight": (lambda: ZeroDCE(8, 3), 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_checkpoint_is_recognized_by_its_tensors(tmp_path, name):
+    """Its contract comes with it: scale, stride, and how its inputs are made."""
+    build, scale, multiple_of = SMALL[name]
+    torch.manual_seed(0)
+    net, clean = build().eval(), torch.rand(1, 3, 24, 48, generator=torch.Generator().manual_seed(0))
+    torch.save(net.state_dict(), tmp_path / "mine.pth")
+    enhancer = models.load(str(tmp_path / "mine.pth"))
+    assert type(enhancer.module) is type(net) and (enhancer.scale, enhancer.multiple_of) == (scale, multiple_of)
+    (given,), (expected,) = enhancer.degrade(clean), models.entry(name).degrade_at(scale)(clean)
+    assert torch.equal(given, expected) and given.shape == (1, 3, 24 // scale, 48 // scale)
+    with torch.no_grad():
+        assert torch.equal(enhancer.module(given), net(given)) and enhancer.module(given).shape == clean.shape
+
+
+def test_every_built_in_has_a_small_one_here():
+    assert sorted(SMALL) == models.names()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_no_network_takes_anothers_tensors(tmp_path, name):
+    """One line that names what does not fit, whichever network meets whichever weights."""
+    for other, (build, _, _) in SMALL.items():
+        state = build().state_dict()
+        same = models.entry(other).matches is models.entry(name).matches
+        assert models.entry(name).matches(state) is same
+        torch.save(state, tmp_path / "other.pth")
+        if not same:
+            with pytest.raises(InvalidCheckpoint, match=r"other\.pth: the tensors do not fit "):
+                models.load(name, tmp_path / "other.pth")
+
+
 def test_other_weights_for_a_built_in(tmp_path):
     save_tiny(tmp_path / "mine.pth", 3)
     enhancer = models.load("edsr", tmp_path / "mine.pth")
@@ -64,7 +110,7 @@ def test_other_weights_for_a_built_in(tmp_path):
 
 
 def test_unknown_names_offer_the_closest():
-    with pytest.raises(UnknownName, match=r"^no model named 'esdr'; known: edsr \(did you mean 'edsr'\?\)$"):
+    with pytest.raises(UnknownName, match=rf"^no model named 'esdr'; known: {KNOWN} \(did you mean 'edsr'\?\)$"):
         models.load("esdr")
     with pytest.raises(UnknownName, match="no model named 'zzz'"):
         models.entry("zzz")
@@ -82,7 +128,8 @@ def test_wrong_tensors_are_named_with_the_file(tmp_path):
 def test_another_network_is_named_by_its_tensors(tmp_path):
     torch.save({f"layer{i}.weight": torch.zeros(1) for i in range(5)}, tmp_path / "x.pth")
     with pytest.raises(
-        InvalidCheckpoint, match=r"its tensors \('layer0.weight', 'layer1.weight', 'layer2.weight' ...\) fit no known network; expected one of edsr$"
+        InvalidCheckpoint,
+        match=rf"its tensors \('layer0.weight', 'layer1.weight', 'layer2.weight' ...\) fit no known network; expected one of {KNOWN}$",
     ):
         models.load(str(tmp_path / "x.pth"))
 
@@ -92,7 +139,7 @@ def test_another_network_is_named_by_its_tensors(tmp_path):
     [
         ("net.pt2", r"net.pt2: exported programs \(.pt2\) cannot be loaded by this version; expected a built-in name or one of .safetensors"),
         ("my.package:factory", r"factories \(package.module:name\) cannot be loaded by this version"),
-        ("net.onnx", r"net.onnx: is neither a built-in name \(edsr\) nor one of .safetensors"),
+        ("net.onnx", rf"net.onnx: is neither a built-in name \({KNOWN}\) nor one of .safetensors"),
         ("folder/net", "is neither a built-in name"),
     ],
 )

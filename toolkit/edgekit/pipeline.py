@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekit import bundle, manifest, parity, recipe, reference, rewrite, tiles
+from edgekit import bundle, capture, manifest, parity, recipe, reference, rewrite, tiles
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
@@ -35,10 +35,11 @@ LATENCY_RUNS = 20
 
 @dataclass(frozen=True)
 class Job:
-    """One artifact to make."""
+    """One artifact to make. `module` is what becomes the file, if not the enhancer's own: a pruned network, whose reference the original stays."""
 
     backend: Backend
     recipe: recipe.Recipe
+    module: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,14 @@ def export(
     out: Path,
     *,
     tile: tuple[int, int] | None = None,
+    captured: capture.Captured | None = None,
+    notes: Mapping[str, str] | None = None,
     force: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> bundle.Bundle:
     """Makes, runs and compares every artifact, then writes the bundle `out`. An existing bundle is replaced only with `force` and survives a failure.
 
+    `notes` are text files that go along (name -> text). `captured` is the CUDA reference; without it PyTorch on this CPU stands in and is called that.
     Files over budget are written too: their manifest says so. Raises InvalidFile, MissingToolchain, LoweringError.
     """
     for job in jobs:
@@ -85,11 +89,8 @@ def export(
         log.touch()
         size = tile or target.tile
         example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
-        photographs = list(test.pictures)
-        tiling = measure_tiling(enhancer, jobs, example, size, photographs, asked=tile is not None, progress=progress)
-        parity_set = parity.prepare(photographs, enhancer.degrade, enhancer.scale, size, tiling.halo, multiple=enhancer.multiple_of)
-        progress("reference", 0, len(parity_set.tiles))
-        fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+        tiling, parity_set = prepare(enhancer, jobs, test, size, asked=tile is not None, progress=progress)
+        fp32 = referenced(enhancer, parity_set, captured, progress)
         needed = max((job.recipe.quantize.tiles for job in jobs if job.recipe.quantize), default=0)
         examples = calibration_tiles(calibration, enhancer, size, tiling.halo, needed)
         made = [
@@ -121,7 +122,29 @@ def export(
         files = {m.artifact.file: m.lowered.file for m in made}
         files |= {f"golden/{path.name}": path for path in sorted((folder / "golden").iterdir())}
         files["export.log"] = log
+        for note, text in (notes or {}).items():
+            files[note] = folder / note
+            files[note].write_text(text, "utf-8")
         return bundle.write(out, described, files, force=force)
+
+
+def prepare(
+    enhancer: Enhancer, jobs: Sequence[Job], test: PictureSet, size: tuple[int, int], *, asked: bool = False, progress: Progress
+) -> tuple[Tiling, parity.ParitySet]:
+    """The halo that the graphs of `jobs` need, and the test pictures cut into tiles with it."""
+    photographs = list(test.pictures)
+    example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
+    tiling = measure_tiling(enhancer, jobs, example, size, photographs, asked=asked, progress=progress)
+    return tiling, parity.prepare(photographs, enhancer.degrade, enhancer.scale, size, tiling.halo, multiple=enhancer.multiple_of)
+
+
+def referenced(enhancer: Enhancer, parity_set: parity.ParitySet, captured: capture.Captured | None, progress: Progress) -> reference.Reference:
+    """The outputs that artifacts are compared with, under the name of the device that they are shown to belong to."""
+    progress("reference", 0, len(parity_set.tiles))
+    here = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+    if captured is None:
+        return here
+    return capture.certify(here, captured, capture.agree(captured, enhancer, parity_set.tiles, here.outputs))
 
 
 def measure_tiling(
@@ -207,7 +230,7 @@ def make(
     progress(f"{name}: lowering", 0, 0)
     rewrites = (*backend.rewrites, "uint8_io") if target.io == "uint8" else backend.rewrites
     with to_log(log):
-        rewritten = rewrite.apply(enhancer.module, example, rewrites)
+        rewritten = rewrite.apply(job.module or enhancer.module, example, rewrites)
         as_file = tuple(to_io(t, target.io) for t in example)
         used = examples[: quantize.tiles] if quantize else []
         try:

@@ -31,12 +31,35 @@ class Quantize:
     float_types: tuple[str, ...] = ()
 
 
+Cost = Literal["macs", "parameters", "latency"]
+Importance = Literal["l1", "taylor", "activation"]
+
+
+@dataclass(frozen=True)
+class Prune:
+    """`ratio` of the network's `cost` is removed, in whole channels, always `multiple` at a time (what the kernels compute at once).
+
+    `importance` chooses which: weights' magnitude, first-order change of the loss on calibration tiles, or the share a channel has in what follows it.
+    `layers` are globs on the convolutions whose output channels may go; those that a sum ties to each other (a residual trunk) only if `shared`.
+    `blocks` whole residual blocks go first. With `cost` "latency" the int8 file of the target is timed.
+    """
+
+    ratio: float
+    cost: Cost = "macs"
+    importance: Importance = "activation"
+    multiple: int = 8
+    layers: tuple[str, ...] = ("*",)
+    shared: bool = False
+    blocks: int = 0
+
+
 @dataclass(frozen=True)
 class Recipe:
     """`backend` holds per-backend changes to [quantize], keyed by backend name: [backend.tflite] estimator = "mse"."""
 
     name: str
     description: str = ""
+    prune: Prune | None = None
     quantize: Quantize | None = None
     backend: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -71,6 +94,8 @@ def _read(where: str, name: str, table: dict[str, Any]) -> Recipe:
     if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
         raise InvalidFile(f"{where}: backend is {overrides!r}; expected tables such as [backend.tflite]")
     recipe = toml.build(Recipe, {**table, "name": name}, where)
+    if recipe.prune:
+        check_prune(recipe.prune, f"{where}: prune")
     if recipe.quantize:
         _check(recipe.quantize, f"{where}: quantize")
     if recipe.quantize is None:
@@ -91,3 +116,15 @@ def _check(quantize: Quantize, where: str) -> None:
         raise InvalidFile(f"{where}: tiles is {quantize.tiles}; expected 1 to 10000")
     if not 50 < quantize.percentile <= 100:
         raise InvalidFile(f"{where}: percentile is {quantize.percentile}; expected above 50, at most 100")
+
+
+def check_prune(prune: Prune, where: str) -> None:
+    """Raises InvalidFile for settings that remove nothing, everything, or a negative number."""
+    if not 0 < prune.ratio < 1:
+        raise InvalidFile(f"{where}: ratio is {prune.ratio:g}; expected above 0 (nothing removed) and below 1 (nothing left)")
+    if not 1 <= prune.multiple <= 64:
+        raise InvalidFile(f"{where}: multiple is {prune.multiple}; expected 1 to 64")
+    if prune.blocks < 0:
+        raise InvalidFile(f"{where}: blocks is {prune.blocks}; expected 0 or more")
+    if not prune.layers:
+        raise InvalidFile(f"{where}: layers is empty; expected globs such as 'body.*'")

@@ -53,6 +53,11 @@ def capture(
     return Reference(outputs, name, "float32", datetime.now(UTC).isoformat(timespec="seconds"), latency, flags)
 
 
+def device_name(device: str) -> str:
+    """The name of "cuda"'s or "cpu"'s processor."""
+    return torch.cuda.get_device_name() if device == "cuda" else cpu_name()
+
+
 def cpu_name() -> str:
     """The processor's name as the operating system gives it."""
     try:

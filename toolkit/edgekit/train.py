@@ -1,36 +1,39 @@
-"""The training stage: one network, one folder of photographs, bounded time.
+"""The training stage: one network, a tensor of photographs, bounded time.
 
-Adam with a one-cycle learning rate (linear warm-up, cosine decay to zero), L1 loss, gradient clipping, bfloat16 autocast. The schedule follows
-whichever runs out first, steps or minutes, so that a run always ends fully decayed. With `steps` alone the run is reproducible from its seed.
+Adam with a one-cycle learning rate (linear warm-up, cosine decay to zero), gradient clipping, bfloat16 autocast. The schedule follows whichever runs out
+first, steps or minutes, so that a run always ends fully decayed. With `steps` alone the run is reproducible from its seed.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgekit.errors import InvalidFile
+from edgekit.losses import Loss
 
 Progress = Callable[[int, float, float, float], None]
 """Called with (step, fraction done in [0, 1], mean loss since the last call, elapsed seconds)."""
 
+EDGE_PX = 2
+"""Pixels of a reduced crop that its own border has touched, and that no patch holds."""
+
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """`patch_px` is the side of a training crop at the network's input; `max_minutes` bounds the wall clock, resumed time included."""
+    """`patch_px` is the side of a training patch at the network's input; `max_minutes` bounds the wall clock, resumed time included."""
 
     max_minutes: float = 30.0
-    steps: int = 100_000
+    steps: int = 1_000_000
     batch: int = 16
     patch_px: int = 48
     learning_rate: float = 8e-4
@@ -47,46 +50,51 @@ class TrainResult:
     device: str
 
 
-class Crops:
-    """Aligned random crops of (input, clean) pairs, flipped and transposed; all pictures stay in memory as uint8.
+class Patches:
+    """Random aligned patches of (input, clean) pairs, flipped and transposed, cut where the crops live: on the CPU or the accelerator.
 
-    `pictures` are (3, H, W) uint8; `degrade` maps (1, 3, H, W) in [0, 1] to a 1-tuple whose picture is `scale` times smaller.
-    Pictures are drawn in proportion to their area's square root, so that large ones do not drown the rest.
+    `clean` is (N, 3, S, S) uint8. `prepare` makes the inputs once, as whole crops, (1, 3, S, S) -> (1, 3, S / scale, S / scale); None: the clean ones.
+    `corrupt` then changes each batch of inputs anew (noise, darkness): (float32 in [0, 1], random) -> the same kind.
     """
 
-    def __init__(self, pictures: Sequence[Tensor], degrade: Callable[[Tensor], tuple[Tensor, ...]], scale: int, patch_px: int) -> None:
-        self.patch_px, self.scale = patch_px, scale
-        self.pairs: list[tuple[Tensor, Tensor]] = []
-        for clean in pictures:
-            height, width = (side // scale * scale for side in clean.shape[-2:])
-            if min(height, width) < patch_px * scale:
-                continue
-            clean = clean[:, :height, :width].contiguous()
-            (small,) = degrade(clean[None].float() / 255)
-            self.pairs.append(((small[0] * 255).round().to(torch.uint8), clean))
-        if not self.pairs:
+    def __init__(
+        self,
+        clean: Tensor,
+        patch_px: int,
+        *,
+        scale: int = 1,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+        corrupt: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        side = clean.shape[-1] // scale
+        self.margin = EDGE_PX if prepare else 0
+        if side - 2 * self.margin < patch_px:
             raise InvalidFile(
-                f"no training picture is at least {patch_px * scale} px on its short side; got {len(pictures)} pictures, expected larger ones"
+                f"training crops are {side} px at the network's input; expected at least the patch of {patch_px} px: choose a smaller --patch, or larger pictures"
             )
-        self.weights = torch.tensor([float(clean.shape[1] * clean.shape[2]) ** 0.5 for _, clean in self.pairs])
+        self.patch_px, self.scale, self.corrupt = patch_px, scale, corrupt
+        inputs = torch.cat([(prepare(one[None].float() / 255) * 255).round().to(torch.uint8) for one in clean]) if prepare else clean
+        self.clean, self.inputs = clean.to(device), inputs.to(device)
 
-    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """-> (count, 3, p, p) and (count, 3, p*scale, p*scale), float32 in [0, 1]."""
-        inputs, targets = [], []
-        p, s = self.patch_px, self.scale
-        for index in torch.multinomial(self.weights, count, replacement=True, generator=generator).tolist():
-            small, clean = self.pairs[index]
-            y = int(torch.randint(small.shape[1] - p + 1, (1,), generator=generator))
-            x = int(torch.randint(small.shape[2] - p + 1, (1,), generator=generator))
-            a, b = small[:, y : y + p, x : x + p], clean[:, y * s : (y + p) * s, x * s : (x + p) * s]
-            turn = int(torch.randint(8, (1,), generator=generator))
-            dims = [d for d, bit in ((1, 1), (2, 2)) if turn & bit]
-            a, b = a.flip(dims), b.flip(dims)
-            if turn & 4:
-                a, b = a.transpose(1, 2), b.transpose(1, 2)
-            inputs.append(a)
-            targets.append(b)
-        return torch.stack(inputs).float() / 255, torch.stack(targets).float() / 255
+    def sample(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """-> (count, 3, p, p) and (count, 3, p * scale, p * scale), float32 in [0, 1]. `random` lives on the CPU, so that seeds mean the same everywhere."""
+        p, s, device = self.patch_px, self.scale, self.clean.device
+        room = self.inputs.shape[-1] - p - 2 * self.margin + 1
+        which = torch.randint(len(self.clean), (count,), generator=random)
+        y, x = (torch.randint(room, (count,), generator=random) + self.margin for _ in range(2))
+        turn = int(torch.randint(8, (1,), generator=random))
+        which, y, x = which.to(device), y.to(device), x.to(device)
+
+        def cut(pictures: Tensor, side: int, factor: int) -> Tensor:
+            rows = (y * factor)[:, None] + torch.arange(side, device=device)
+            columns = (x * factor)[:, None] + torch.arange(side, device=device)
+            found = pictures[which[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+            found = found.flip([d for d, bit in ((2, 1), (3, 2)) if turn & bit])
+            return (found.transpose(2, 3) if turn & 4 else found).float() / 255
+
+        inputs, targets = cut(self.inputs, p, 1), cut(self.clean, p * s, s)
+        return (self.corrupt(inputs, random) if self.corrupt else inputs), targets
 
 
 def learning_rate_at(fraction: float, settings: TrainSettings) -> float:
@@ -97,13 +105,14 @@ def learning_rate_at(fraction: float, settings: TrainSettings) -> float:
 
 def train(
     network: nn.Module,
-    crops: Crops,
+    patches: Patches,
+    loss: Loss,
     settings: TrainSettings,
     *,
     device: str = "cpu",
     resume: Path | None = None,
     progress: Progress | None = None,
-    every_s: float = 20.0,
+    every_s: float = 10.0,
 ) -> TrainResult:
     """Trains `network` in place. `resume` names a file that is written every two minutes and, if it exists at the start, continued from."""
     generator = torch.Generator().manual_seed(settings.seed)
@@ -113,8 +122,7 @@ def train(
     step, spent = _load(resume, network, optimizer, generator, settings) if resume and resume.exists() else (0, 0.0)
     start = time.monotonic() - spent
     reported = saved = time.monotonic()
-    losses: list[float] = []
-    mean_loss = float("nan")
+    total, count, mean_loss = torch.zeros((), device=device), 0, float("nan")
     while step < settings.steps:
         elapsed = time.monotonic() - start
         fraction = max(step / settings.steps, elapsed / (settings.max_minutes * 60))
@@ -122,21 +130,19 @@ def train(
             break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(fraction, settings)
-        inputs, targets = (t.to(device, memory_format=torch.channels_last) for t in crops.sample(settings.batch, generator))
+        inputs, targets = (t.contiguous(memory_format=torch.channels_last) for t in patches.sample(settings.batch, generator))
         with torch.autocast(torch.device(device).type, torch.bfloat16):
-            outputs = network(inputs)
-        loss = F.l1_loss(outputs.float(), targets)
+            value = loss(network, inputs, targets)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        value.backward()
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
         optimizer.step()
         step += 1
-        losses.append(loss.item())
+        total, count = total + value.detach(), count + 1
         now = time.monotonic()
         if now - reported >= every_s:
-            mean_loss = sum(losses) / len(losses)
-            losses.clear()
-            reported = now
+            mean_loss = float(total) / count
+            total, count, reported = torch.zeros((), device=device), 0, now
             if progress:
                 progress(step, fraction, mean_loss, now - start)
         if resume and now - saved >= 120:
@@ -146,7 +152,7 @@ def train(
     if resume:
         _save(resume, network, optimizer, generator, step, seconds, settings)
     network.eval()
-    return TrainResult(step, seconds, sum(losses) / len(losses) if losses else mean_loss, device)
+    return TrainResult(step, seconds, float(total) / count if count else mean_loss, device)
 
 
 def _save(
@@ -171,20 +177,17 @@ def _load(path: Path, network: nn.Module, optimizer: torch.optim.Adam, generator
             metadata = file.metadata()
             tensors = {k: file.get_tensor(k) for k in list(file.keys())}
         step, seconds = int(metadata["step"]), float(metadata["seconds"])
-        saved = json.loads(metadata["settings"])
+        seed = json.loads(metadata["settings"])["seed"]
         network.load_state_dict({k.removeprefix("weight."): v for k, v in tensors.items() if k.startswith("weight.")})
+        for name, parameter in network.named_parameters():
+            if f"exp_avg.{name}" in tensors:
+                moments = {moment: tensors[f"{moment}.{name}"].view_as(parameter).to(parameter) for moment in ("exp_avg", "exp_avg_sq")}
+                optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+        generator.set_state(tensors["generator"])
     except Exception as error:
         raise InvalidFile(
             f"{path}: not a resume file of this network ({error}); expected one written by edgekit train, delete it to start anew"
         ) from error
-    if saved["seed"] != settings.seed:
-        raise InvalidFile(f"{path}: was started with seed {saved['seed']}, got {settings.seed}; expected the same seed, or delete it to start anew")
-    for name, parameter in network.named_parameters():
-        if f"exp_avg.{name}" in tensors:
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": tensors[f"exp_avg.{name}"].to(parameter),
-                "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(parameter),
-            }
-    generator.set_state(tensors["generator"])
+    if seed != settings.seed:
+        raise InvalidFile(f"{path}: was started with seed {seed}, got {settings.seed}; expected the same seed, or delete it to start anew")
     return step, seconds

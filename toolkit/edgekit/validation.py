@@ -7,11 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from edgekit import bundle, manifest, metrics, parity, reference
+from edgekit import bundle, manifest, metrics, parity
+from edgekit.capture import Captured
 from edgekit.device import Device
 from edgekit.enhancer import Enhancer
 from edgekit.errors import CannotRunHere, InvalidFile
-from edgekit.pipeline import PictureSet, Progress, from_io, run_twice, to_io
+from edgekit.pipeline import PictureSet, Progress, from_io, referenced, run_twice, to_io
 from edgekit.target import Budget
 
 
@@ -53,7 +54,9 @@ def golden(opened: bundle.Bundle, device: Device) -> list[GoldenCheck]:
     return checks
 
 
-def again(opened: bundle.Bundle, enhancer: Enhancer, pictures: PictureSet, device: Device, *, progress: Progress) -> bundle.Bundle:
+def again(
+    opened: bundle.Bundle, enhancer: Enhancer, pictures: PictureSet, device: Device, *, captured: Captured | None = None, progress: Progress
+) -> bundle.Bundle:
     """The bundle with parity and latency as measured now on `pictures`. Raises InvalidFile if `enhancer` is not the one the bundle was made from."""
     described = opened.manifest
     if enhancer.sha256 != described.model.sha256:
@@ -63,7 +66,7 @@ def again(opened: bundle.Bundle, enhancer: Enhancer, pictures: PictureSet, devic
         )
     image = described.image
     parity_set = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
-    fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+    fp32 = referenced(enhancer, parity_set, captured, progress)
     artifacts = []
     with TemporaryDirectory(prefix="edgekit-") as folder:
         for artifact in described.artifacts:

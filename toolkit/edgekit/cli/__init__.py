@@ -7,9 +7,13 @@ import sys
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
-from edgekit.cli import bench, catalogue, doctor, export, run, train, validate
+try:
+    from typer.exceptions import TyperException
+except ImportError:  # before typer had its own
+    from click import ClickException as TyperException  # pyright: ignore[reportMissingImports]
+
+from edgekit.cli import bench, catalogue, doctor, export, prune, reference, run, train, validate
 from edgekit.errors import EdgekitError, LoweringError, OverBudget
 
 app = typer.Typer(
@@ -41,6 +45,8 @@ app.command("export")(export.export)
 app.command("validate")(validate.validate)
 app.command("bench")(bench.bench)
 app.command("run")(run.run)
+app.command("prune")(prune.prune)
+app.command("reference")(reference.reference)
 app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 app.command("models")(catalogue.models)

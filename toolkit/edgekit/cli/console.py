@@ -81,3 +81,35 @@ class ProgressLines:
             say(f"{stage} {done}/{total}" if total and done else stage)
             self._spoke = time.monotonic()
         self._stage = stage
+
+
+class TrainingProgress:
+    """A training's step, loss and time to go: a bar on a terminal, elsewhere a line a minute. Use as a context manager; call as `edgekit.train.Progress`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._spoke = float("-inf")
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> TrainingProgress:
+        if terminal().is_terminal:
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+            self._bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), console=terminal())
+            self._task = self._bar.add_task("training", total=1.0)
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, step: int, fraction: float, loss: float, seconds: float) -> None:
+        left = seconds / fraction - seconds if fraction > 0 else self._seconds
+        line = f"step {step}  loss {loss:.5f}  {seconds / 60:.1f} min, {left / 60:.1f} to go"
+        if self._bar:
+            self._bar.update(self._task, completed=fraction, description=line)
+        elif time.monotonic() - self._spoke >= 60:
+            say(f"{100 * fraction:3.0f} %  {line}")
+            self._spoke = time.monotonic()

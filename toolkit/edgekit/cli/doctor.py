@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from edgekit.cli.options import Json
 
@@ -16,6 +15,7 @@ PACKAGES = {
     "tflite": ("litert-torch", "ai-edge-litert", "ai-edge-quantizer"),
     "tensorflow": ("tensorflow-cpu",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "prune": ("torch-pruning",),
 }
 """Extra -> the packages it stands for."""
 
@@ -63,6 +63,8 @@ def _cuda() -> bool:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # some ten milliseconds, which --help need not wait for
+
     try:
         return version(package)
     except PackageNotFoundError:

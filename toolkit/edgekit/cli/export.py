@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.options import CalibrationName, Force, Json, ModelName, Strict, TargetName, tile_size
+from edgekit.cli.options import CalibrationName, Force, Json, ModelName, ReferenceFolder, Strict, TargetName, tile_size
 
 if TYPE_CHECKING:
     from edgekit.backend import Backend
+    from edgekit.cli.console import ProgressLines
+    from edgekit.enhancer import Enhancer
+    from edgekit.pipeline import Job, PictureSet
     from edgekit.recipe import Recipe
     from edgekit.target import Target
 
@@ -22,9 +25,15 @@ def export(
     weights: Annotated[Path | None, typer.Option("--weights", help="Other weights for the built-in model.")] = None,
     backend: Annotated[list[str] | None, typer.Option("--backend", "-b", help="Only this backend of the target; may be repeated.")] = None,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="Replace the target's recipes (see `edgekit recipes`), or a recipe's TOML file.")
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Replace the target's recipes (see `edgekit recipes`), or a recipe's TOML file, or 'auto': the fewest float layers within budget.",
+        ),
     ] = None,
     calibration: CalibrationName = "photos",
+    reference: ReferenceFolder = None,
     tile: Annotated[
         str | None, typer.Option("--tile", metavar="HxW", help="Another tile size than the target's, in pixels of the network's input.")
     ] = None,
@@ -42,23 +51,30 @@ def export(
     from edgekit.cli.console import ProgressLines
     from edgekit.cli.verdict import conclude
 
-    plan = _plan(target, backend, recipe)
+    plan = plan_of(target, backend, recipe)
     from edgekit import models, pipeline
-    from edgekit.cli.sets import calibration_set, test_set
+    from edgekit.bundle import check_free
+    from edgekit.cli.sets import calibration_set, captured_reference, test_set
     from edgekit_targets.devices.host import Host
 
     chosen = replace(plan[0], io="uint8") if uint8 else plan[0]
-    jobs = [pipeline.Job(b, r) for b, r in plan[1]]
     enhancer = models.load(model, weights)
+    notes: dict[str, str] = {}
     place = out or Path("build") / f"{enhancer.name}-{chosen.name}"
+    captured = captured_reference(reference, enhancer, size or chosen.tile)
+    pictures = calibration_set(calibration), test_set()
+    check_free(place, force=force)
     with ProgressLines() as progress:
+        if recipe == "auto":
+            plan, notes = _found(enhancer, replace(chosen, tile=size or chosen.tile), plan, pictures[0], progress)
+        jobs = _jobs(enhancer, plan[1], size or chosen.tile, pictures[0])
         bundle = pipeline.export(
-            enhancer, chosen, jobs, calibration_set(calibration), test_set(), Host(), place, tile=size, force=force, progress=progress
+            enhancer, chosen, jobs, *pictures, Host(), place, tile=size, captured=captured, notes=notes, force=force, progress=progress
         )
     conclude(bundle, strict=strict, json=json)
 
 
-def _plan(target: str, backends: list[str] | None, recipe: str | None) -> tuple[Target, list[tuple[Backend, Recipe]]]:
+def plan_of(target: str, backends: list[str] | None, recipe: str | None) -> tuple[Target, list[tuple[Backend, Recipe]]]:
     """(Target, [(Backend, Recipe)]): the target's artifacts, those of `backends` only, with `recipe` in place of their own."""
     import edgekit_targets
     from edgekit import recipe as recipes
@@ -72,11 +88,59 @@ def _plan(target: str, backends: list[str] | None, recipe: str | None) -> tuple[
     if not plans:
         have = ", ".join(sorted({plan.backend.name for plan in chosen.artifacts}))
         raise InvalidFile(f"target '{chosen.name}' has no artifact for {', '.join(backends or [])}; expected one of {have}")
-    if recipe == "auto":
-        raise InvalidFile("recipe 'auto' (accuracy-controlled quantization) is not in this version; expected one of " + ", ".join(recipes.names()))
     jobs = []
     for plan in plans:
-        job = (plan.backend, recipes.load(recipe or plan.recipe))
+        job = (plan.backend, recipes.load("int8" if recipe == "auto" else recipe or plan.recipe))
+        if (reason := plan.backend.refusal(job[1].precision)) is not None:
+            raise InvalidFile(reason)
         if job not in jobs:
             jobs.append(job)
     return chosen, jobs
+
+
+def _jobs(enhancer: Enhancer, plans: list[tuple[Backend, Recipe]], tile: tuple[int, int], calibration: PictureSet) -> list[Job]:
+    """The files to make; a recipe with [prune] prunes the network first, once, without recovery."""
+    import torch
+
+    from edgekit import pipeline, pruning_run
+    from edgekit.cli.console import say
+    from edgekit.errors import InvalidFile
+
+    pruned: dict[Any, torch.nn.Module] = {}
+    for _, recipe in plans:
+        if recipe.prune is None or recipe.prune in pruned:
+            continue
+        if recipe.prune.cost == "latency":
+            raise InvalidFile(
+                f"recipe '{recipe.name}' prunes by latency; expected `edgekit prune --recipe {recipe.name}` first, then export its checkpoint"
+            )
+        example = tuple(torch.zeros(1, spec.channels, *tile) for spec in enhancer.inputs)
+        made = pruning_run.shrink(enhancer, recipe.prune, example, calibration)
+        say(f"pruned without recovery: {pruning_run.describe(made)}; `edgekit prune --recover` wins the quality back")
+        pruned[recipe.prune] = made.module
+    return [pipeline.Job(backend, recipe, pruned.get(recipe.prune)) for backend, recipe in plans]
+
+
+def _found(
+    enhancer: Enhancer, target: Target, plan: tuple[Target, list[tuple[Backend, Recipe]]], calibration: PictureSet, progress: ProgressLines
+) -> tuple[tuple[Target, list[tuple[Backend, Recipe]]], dict[str, str]]:
+    """`--recipe auto`: the plan with the recipe that was found, and the files that tell of it: auto.toml, and a chart per backend."""
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from edgekit import auto, chart
+    from edgekit.recipe import Quantize, Recipe
+    from edgekit_targets.devices.host import Host
+
+    backends = list(dict.fromkeys(backend for backend, _ in plan[1]))
+    found = [auto.search(enhancer, target, backend, calibration, Host(), progress=progress) for backend in backends]
+    notes = {"auto.toml": auto.to_toml(found, f"{enhancer.name} on {target.name}", datetime.now(UTC).date().isoformat())}
+    changes = {}
+    for one in found:
+        rows = [(s.layer, s.worst_psnr_db, s.layer in one.quantize.float_layers) for s in one.layers]
+        notes[f"sensitivity-{one.backend}.svg"] = chart.bars(
+            f"{enhancer.name}, {one.backend}: worst tile with one layer in int8 (short: sensitive; red: kept float)", rows, "dB"
+        )
+        changes[one.backend] = {key: value for key, value in asdict(one.quantize).items() if key in ("estimator", "float_layers")}
+    recipe = Recipe("auto", notes["auto.toml"].splitlines()[0], quantize=Quantize("int8"), backend=changes)
+    return (plan[0], [(backend, recipe) for backend in backends]), notes

@@ -18,6 +18,14 @@ BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder
 CalibrationName = Annotated[
     str, typer.Option("--calibration", "-c", help="A calibration set (see `edgekit calibration list`), or a folder of photographs.")
 ]
+ReferenceFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        help="A folder that `edgekit reference` captured on CUDA.  [default: the one that ships with the model; without it the CPU stands in]",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what stands at the output's place.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Also exit 1 if a budget could not be measured here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -32,3 +40,15 @@ def tile_size(text: str | None) -> tuple[int, int] | None:
     if not (height.isdigit() and width.isdigit() and 16 <= int(height) <= 4096 and 16 <= int(width) <= 4096):
         raise typer.BadParameter(f"--tile is '{text}'; expected HEIGHTxWIDTH in pixels from 16 to 4096, such as 128x128")
     return int(height), int(width)
+
+
+def torch_device(name: str) -> None:
+    """Refuses a device that is not cpu or cuda, or that torch does not see."""
+    from edgekit.errors import InvalidFile
+
+    if name not in ("cpu", "cuda"):
+        raise InvalidFile(f"--device is '{name}'; expected cpu or cuda")
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InvalidFile("--device is 'cuda', but torch sees no CUDA device; expected one, or --device cpu")

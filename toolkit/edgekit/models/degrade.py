@@ -1,12 +1,20 @@
-"""How a clean photograph becomes a network's input. Calibration, parity and training pictures all pass through these."""
+"""How a clean photograph becomes a network's input. Calibration, parity and training pictures all pass through these.
+
+Each function takes and gives (N, 3, H, W) float32 in [0, 1] whose values are multiples of 1/255: what an 8-bit picture can hold. They give the same bits on
+every machine, so that a reference captured on one belongs to the tiles of another: sums are of whole numbers in float64, noise comes from numpy's
+generator, and what is random is seeded by the picture itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Degrade = Callable[[Tensor], tuple[Tensor, ...]]
 
 
 def to_uint8_grid(x: Tensor) -> Tensor:
@@ -19,10 +27,10 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
 
 
-def downscale(scale: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """The input of a super-resolution network: an anti-aliased bicubic reduction by `scale`, rounded to 8 bits.
+def downscale(scale: int) -> Degrade:
+    """The input of a super-resolution network: an anti-aliased bicubic reduction by `scale`.
 
-    The returned function takes (N, C, H, W) in [0, 1] with H and W multiples of `scale`; it raises ValueError otherwise.
+    The returned function takes pictures with H and W multiples of `scale`; it raises ValueError otherwise.
     """
 
     def degrade(clean: Tensor) -> tuple[Tensor, ...]:
@@ -30,6 +38,54 @@ def downscale(scale: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
         if height % scale or width % scale:
             raise ValueError(f"picture is {height}x{width}; expected multiples of {scale}")
         with torch.no_grad():
-            return (to_uint8_grid(resize(clean, height // scale, width // scale)),)
+            small = resize(_levels(clean), height // scale, width // scale)
+            return (_from_levels(small),)
 
     return degrade
+
+
+def noisy(low: float = 5, high: float = 50) -> Degrade:
+    """The input of a denoiser: Gaussian noise, independent per pixel and channel, its sigma (in steps of 1/255) drawn from [low, high] for each picture."""
+
+    def degrade(clean: Tensor) -> tuple[Tensor, ...]:
+        random = _random(clean)
+        sigma = random.uniform(low, high, (clean.shape[0], 1, 1, 1))
+        noise = random.standard_normal(tuple(clean.shape)) * sigma
+        return (_from_levels(_levels(clean) + torch.from_numpy(noise)),)
+
+    return degrade
+
+
+def darkened(low: float = 0.04, high: float = 0.3) -> Degrade:
+    """The input of a low-light network: the light of the scene times an exposure from [low, high], drawn for each picture evenly in stops.
+
+    The exposure acts on linear light (sRGB's curve, IEC 61966-2-1) and the result is rounded to 8 bits, which is what hurts most in a dark picture.
+    """
+
+    def degrade(clean: Tensor) -> tuple[Tensor, ...]:
+        stops = _random(clean).uniform(np.log2(low), np.log2(high), (clean.shape[0], 1, 1, 1))
+        return (_from_levels(expose(_levels(clean) / 255, torch.from_numpy(2**stops)) * 255),)
+
+    return degrade
+
+
+def expose(x: Tensor, factor: Tensor | float) -> Tensor:
+    """sRGB values in [0, 1] -> the same scene with `factor` times the light, sRGB in [0, 1]."""
+    light = torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) * factor
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055).clamp(0, 1)
+
+
+def _levels(x: Tensor) -> Tensor:
+    """Whole numbers 0 .. 255 in float64."""
+    return (x.double() * 255).round()
+
+
+def _from_levels(x: Tensor) -> Tensor:
+    return (x.clamp(0, 255).round() / 255).float()
+
+
+def _random(clean: Tensor) -> np.random.Generator:
+    """Seeded by the picture: the same picture always gets the same noise, two pictures never do."""
+    levels = _levels(clean).flatten()
+    places = torch.arange(1, levels.numel() + 1, dtype=torch.float64) % 8191
+    return np.random.default_rng([int(levels.sum()), int((levels * places).sum())])

@@ -34,12 +34,13 @@ class ResidualBlock(nn.Module):
         return x + y
 
 
-def upsampler(scale: int, channels: int) -> nn.Sequential:
-    """Convolution + PixelShuffle; x4 is two x2 stages, as in the paper."""
+def upsampler(scale: int, channels: int, widths: tuple[int, ...] | None = None) -> nn.Sequential:
+    """Convolution + PixelShuffle; x4 is two x2 stages, as in the paper. `widths`: channels behind each shuffle (None: `channels`)."""
     layers: list[nn.Module] = []
     stages = [2] * int(log2(scale)) if scale & (scale - 1) == 0 else [scale]
-    for stage in stages:
-        layers += [nn.Conv2d(channels, channels * stage * stage, 3, padding=1), nn.PixelShuffle(stage)]
+    for stage, width in zip(stages, widths or (channels,) * len(stages), strict=True):
+        layers += [nn.Conv2d(channels, width * stage * stage, 3, padding=1), nn.PixelShuffle(stage)]
+        channels = width
     return nn.Sequential(*layers)
 
 
@@ -48,7 +49,7 @@ class EDSR(nn.Module):
 
     The baseline is 16 blocks of 64 channels; the full network is 32 blocks of 256 channels with residual_scale 0.1.
     `image_range` is the range the weights were trained in (255 for the authors' files); `mean` the colour shift in [0, 1].
-    `inner` gives each block's hidden width; None means `channels` everywhere.
+    `inner` gives each block's hidden width and `tail` the channels behind each shuffle; None means `channels` everywhere.
     """
 
     mean: Tensor
@@ -62,6 +63,7 @@ class EDSR(nn.Module):
         image_range: float = 1.0,
         mean: tuple[float, float, float] = DIV2K_MEAN,
         inner: tuple[int, ...] | None = None,
+        tail: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
@@ -71,7 +73,7 @@ class EDSR(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.head = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1))
         self.body = nn.Sequential(*(ResidualBlock(channels, width, residual_scale) for width in widths), nn.Conv2d(channels, channels, 3, padding=1))
-        self.tail = nn.Sequential(upsampler(scale, channels), nn.Conv2d(channels, 3, 3, padding=1))
+        self.tail = nn.Sequential(upsampler(scale, channels, tail), nn.Conv2d(tail[-1] if tail else channels, 3, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x - self.mean
@@ -130,27 +132,39 @@ def from_state_dict(state: Mapping[str, Tensor]) -> EDSR:
     indices = sorted(int(m[1]) for key in ours if (m := re.fullmatch(r"body\.(\d{1,4})\.body\.0\.weight", key)))
     inner = tuple(_width(ours, f"body.{i}.body.0.weight") for i in indices)
     stages = sum(bool(re.fullmatch(r"tail\.0\.\d+\.weight", key)) for key in ours)
-    factor = _width(ours, "tail.0.0.weight") / channels
+    readers = [f"tail.0.{2 * i}.weight" for i in range(1, stages)] + ["tail.1.weight"]
+    tail = tuple(_width(ours, key, 1) for key in readers)
+    factor = _width(ours, "tail.0.0.weight") / tail[0]
     scale = {(1, 4.0): 2, (1, 9.0): 3, (2, 4.0): 4}.get((stages, factor))
     if scale is None:
         raise InvalidCheckpoint(
             f"the upsampler has {stages} stages of {factor:g} x the channels; expected one of 4 (x2), one of 9 (x3) or two of 4 (x4)"
         )
     with torch.device("meta"):  # sizes are what the tensors claim: nothing is allocated before they fit
-        net = EDSR(scale, len(inner), channels, 0.1 if channels >= 128 else 1.0, image_range, inner=inner)
+        net = EDSR(scale, len(inner), channels, 0.1 if channels >= 128 else 1.0, image_range, inner=inner, tail=tail)
     fit(net, ours)
     net.mean = torch.tensor(mean).view(1, 3, 1, 1)
     return net
 
 
-def _width(tensors: Mapping[str, Tensor], key: str) -> int:
-    """Output channels of a convolution."""
+def to_state_dict(net: EDSR) -> dict[str, Tensor]:
+    """The parameters and, where range or mean are not ours, the authors' `sub_mean` and `add_mean` that tell them. `from_state_dict` reads it back."""
+    state = {key: value.clone() for key, value in net.state_dict().items()}
+    mean = net.mean.flatten()
+    if net.image_range != 1.0 or not torch.equal(mean, torch.tensor(DIV2K_MEAN)):
+        for name, sign in (("sub_mean", -1.0), ("add_mean", 1.0)):
+            state |= {f"{name}.weight": torch.eye(3).view(3, 3, 1, 1), f"{name}.bias": sign * net.image_range * mean.clone()}
+    return state
+
+
+def _width(tensors: Mapping[str, Tensor], key: str, axis: int = 0) -> int:
+    """Output channels of a convolution; with `axis` 1 its input channels."""
     if key not in tensors:
         raise InvalidCheckpoint(f"the tensors do not fit EDSR: '{key}' is missing")
     shape = tuple(tensors[key].shape)
     if len(shape) != 4 or min(shape) < 1:
         raise InvalidCheckpoint(f"the tensors do not fit EDSR: '{key}' is {shape}, expected a convolution's (out, in, 3, 3)")
-    return shape[0]
+    return shape[axis]
 
 
 def _shift(tensors: Mapping[str, Tensor]) -> tuple[float, tuple[float, float, float]]:

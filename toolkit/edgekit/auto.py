@@ -1,0 +1,203 @@
+"""Accuracy-controlled quantization: the fewest layers in float, and the range estimator, with which a file stays within the target's budget.
+
+Everything is decided on calibration pictures: one half gives the ranges, the other judges. Test pictures are for the export that follows.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from edgekit import parity, pipeline, reference, rewrite, sensitivity
+from edgekit.backend import Backend
+from edgekit.device import Device
+from edgekit.enhancer import Enhancer
+from edgekit.errors import InvalidFile
+from edgekit.manifest import Artifact
+from edgekit.pipeline import Job, PictureSet, Progress
+from edgekit.recipe import Estimator, Quantize, Recipe
+from edgekit.target import Target
+
+ESTIMATORS: tuple[Estimator, ...] = ("min-max", "mse", "percentile", "moving-average")
+
+WORST_TILES = 4
+"""Tiles on which sensitivity is measured: those on which the plain int8 file is worst."""
+
+MARGIN_DB = 0.3
+"""By how much a trial must be better than each dB limit: the pictures that judge here are not those that will judge the export."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One file that was made and measured on the way. `float_layers` are those beside the ones that the search started with; `over` names the budget lines
+    that it broke."""
+
+    estimator: Estimator | None
+    float_layers: tuple[str, ...]
+    psnr_db: float | None
+    worst_psnr_db: float | None
+    delta_psnr_db: float | None
+    median_ms: float | None
+    over: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        return not self.over
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search decided for one backend: `quantize`, measured as `chosen`. If nothing tried was within budget, it is the best point and not `good`."""
+
+    backend: str
+    quantize: Quantize
+    chosen: Trial
+    trials: tuple[Trial, ...]
+    layers: tuple[sensitivity.LayerSensitivity, ...]
+
+    @property
+    def good(self) -> bool:
+        return self.chosen.good
+
+    @property
+    def cost_ms(self) -> float | None:
+        """What the float layers cost beside the same file without them."""
+        plain, last = self.trials[0].median_ms, self.chosen.median_ms
+        return None if plain is None or last is None or not self.chosen.float_layers else last - plain
+
+
+def search(
+    enhancer: Enhancer,
+    target: Target,
+    backend: Backend,
+    calibration: PictureSet,
+    device: Device,
+    *,
+    base: Quantize | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Found:
+    """Static int8 for `backend`. Raises InvalidFile if files of this backend cannot be run on `device`, or the set has fewer than two pictures."""
+    base = base or Quantize("int8")
+    pictures = list(calibration.pictures)
+    if len(pictures) < 2:
+        raise InvalidFile(f"recipe 'auto' needs at least two calibration pictures (one half calibrates, one judges), got {len(pictures)}")
+    calibrating, judging = pictures[::2], pictures[1::2]
+    example = tuple(torch.zeros(1, spec.channels, *target.tile) for spec in enhancer.inputs)
+    job = Job(backend, Recipe("auto", quantize=base))
+    judges = PictureSet(calibration.name, calibration.sha256, judging)
+    tiling, parity_set = pipeline.prepare(enhancer, [job], judges, target.tile, progress=progress)
+    fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda d, t: progress("reference", d, t))
+    examples = pipeline.calibration_tiles(PictureSet("", "", calibrating), enhancer, target.tile, tiling.halo, base.tiles)
+    trials: list[Trial] = []
+    worst: list[int] = []
+
+    def attempt(estimator: Estimator | None, layers: Sequence[str]) -> Trial:
+        quantize = replace(base, estimator=estimator, float_layers=(*base.float_layers, *layers))
+        what = f"auto {backend.name}: {estimator}, {len(layers)} float layers"
+        with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+            made = pipeline.make(
+                enhancer,
+                target,
+                Job(backend, Recipe("auto", quantize=quantize)),
+                example,
+                examples,
+                parity_set,
+                fp32,
+                device,
+                Path(folder),
+                Path(folder) / "log",
+                progress=lambda _, done, total: progress(what, done, total),
+            )
+            if made.artifact.parity is None or made.run is None:
+                raise InvalidFile(
+                    f"recipe 'auto' measures every file it tries, and {backend.name} files do not run here ({made.artifact.why_not.get('parity')})"
+                )
+            if not worst:
+                worst.extend(_worst_tiles(parity_set, fp32.outputs, [pipeline.from_io(o[0]) for o in made.run.outputs]))
+        trials.append(_trial(made.artifact, estimator, tuple(layers)))
+        return trials[-1]
+
+    for kind in ESTIMATORS:
+        attempt(kind, ())
+    best = max(trials, key=_quality)
+    ranking: list[sensitivity.LayerSensitivity] = []
+    graph = rewrite.apply(enhancer.module, example, backend.rewrites).module
+    ranking = sensitivity.measure(graph, [parity_set.tiles[i] for i in worst], progress=lambda d, t: progress("sensitivity", d, t))
+    if not best.good:
+        best = _fewest(attempt, best, [layer.layer for layer in ranking])
+    chosen = replace(base, estimator=best.estimator, float_layers=(*base.float_layers, *best.float_layers))
+    return Found(backend.name, chosen, best, tuple(trials), tuple(ranking))
+
+
+def _fewest(attempt, start: Trial, ranked: Sequence[str]) -> Trial:
+    """Doubles the number of float layers, up to all but one, until a file is within budget, then halves the step back. Layers go in the order of their
+    sensitivity."""
+    count, good, bad, best = min(1, len(ranked) - 1), None, 0, start
+    while count > bad:
+        trial = attempt(start.estimator, ranked[:count])
+        best = max(best, trial, key=_quality)
+        if trial.good:
+            good, best = count, trial
+            break
+        bad, count = count, min(count * 2, len(ranked) - 1)
+    while good is not None and good - bad > 1:
+        middle = (good + bad) // 2
+        trial = attempt(start.estimator, ranked[:middle])
+        if trial.good:
+            good, best = middle, trial
+        else:
+            bad = middle
+    return best
+
+
+def _worst_tiles(parity_set: parity.ParitySet, expected: Sequence[Tensor], given: Sequence[Tensor]) -> list[int]:
+    return sorted(range(len(expected)), key=lambda i: -float((expected[i] - given[i]).square().mean()))[:WORST_TILES]
+
+
+def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, ...]) -> Trial:
+    measured = artifact.parity
+    assert measured is not None
+    over = []
+    for line in artifact.budget:
+        margin = MARGIN_DB if line.name in ("psnr_db", "worst_psnr_db", "smooth_psnr_db") else 0.0
+        if line.status == "over" or (margin and line.measured is not None and line.measured < line.budget + margin):
+            over.append(line.name)
+    median = artifact.latency.median_ms if artifact.latency else None
+    return Trial(estimator, layers, measured.psnr_db, measured.worst_psnr_db, measured.delta_psnr_db, median, tuple(over))
+
+
+def _quality(trial: Trial) -> tuple[int, float]:
+    """Fewer broken limits first, then the worst tile."""
+    return -len(trial.over), trial.worst_psnr_db if trial.worst_psnr_db is not None else float("-inf")
+
+
+def to_toml(found: Sequence[Found], name: str, created: str) -> str:
+    """A plain recipe that says what was decided and why; `edgekit export --recipe FILE` reads it."""
+    lines = [f"description = {_value(f'Found by --recipe auto for {name}, {created}')}", "", "[quantize]", 'precision = "int8"']
+    for one in found:
+        trial = one.chosen
+        cost = f", {one.cost_ms:+.1f} ms" if one.cost_ms is not None else ""
+        state = "within budget" if one.good else f"OVER BUDGET in {', '.join(trial.over)}: the best of {len(one.trials)} files tried"
+        lines += [
+            "",
+            f"# {state}: worst tile {_db(trial.worst_psnr_db)}, mean {_db(trial.psnr_db)} on calibration pictures; {len(trial.float_layers)} float layers{cost}",
+            f"[backend.{one.backend}]",
+        ]
+        own = {f.name: getattr(one.quantize, f.name) for f in fields(Quantize) if f.default != getattr(one.quantize, f.name)}
+        lines += [f"{key} = {_value(value)}" for key, value in own.items() if key != "precision"]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: str | float | tuple[str, ...]) -> str:
+    """As TOML: JSON writes it the same way, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _db(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.2f} dB"
