@@ -92,3 +92,8 @@ def test_top_level_folders_are_the_fixed_ones():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     folders = {name.split("/")[0] for name in listed if "/" in name}
     assert folders <= {".ci", "toolkit", "targets", "calibration", "tests", "android-demo", "ios-demo"}
+
+
+def test_tracked_files_stay_small():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    assert sum((ROOT / name).stat().st_size for name in listed if name and (ROOT / name).is_file()) < 40 * 2**20

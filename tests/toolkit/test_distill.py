@@ -156,6 +156,9 @@ class TestRounded:
         before, keys = error(), sorted(small.state_dict())
         distill.recover(small, whole, patches(), replace(SETTINGS, steps=60), int8=True)
         assert error() < 0.5 * before
+        plain = student()
+        distill.recover(plain, whole, patches(), replace(SETTINGS, steps=60))
+        assert not torch.equal(plain.head[0].weight, small.head[0].weight), "it learned something else than without rounding"
         assert sorted(small.state_dict()) == keys and not any(parametrize.is_parametrized(m) for m in small.modules())
 
 

@@ -44,6 +44,22 @@ def test_an_outlier_among_activations_is_found(block):
         assert found.worst_psnr_db == pytest.approx(plain[found.layer], abs=0.5), "the others are as they were"
 
 
+@pytest.mark.parametrize("name", ["encoder.1.2", "up.0"])
+def test_an_outlier_among_weights_is_found(name):
+    """Large weights that read a channel which is always zero: the activations stay, but in each output channel the other weights share a scale with them.
+    In a transposed convolution, output channels are the second axis."""
+    torch.manual_seed(0)
+    net = UNet((4, 8)).eval()
+    before, layer = net.get_submodule({"encoder.1.2": "encoder.1.0", "up.0": "encoder.1.2"}[name]), net.get_submodule(name)
+    with torch.no_grad():
+        before.weight[0], before.bias[0] = 0, -0.01
+        plain = {found.layer: found.worst_psnr_db for found in measured(net)}
+        (layer.weight if name == "up.0" else layer.weight.transpose(0, 1))[0] *= 1000
+        planted = {found.layer: found.worst_psnr_db for found in measured(net)}
+    assert planted.pop(name) < plain.pop(name) - 15
+    assert planted == plain, "the others are as they were"
+
+
 def test_the_most_sensitive_is_first_and_the_worst_tile_counts():
     ranking = measured(edsr())
     worst = [found.worst_psnr_db for found in ranking]

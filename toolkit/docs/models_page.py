@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 import edgekit_calibration
-from edgekit import capture, models
+from edgekit import bundle, capture, models
+from edgekit.cli.verdict import row
 from edgekit.models.degrade import resize
 from edgekit.training_run import METHODS
 
@@ -52,6 +53,41 @@ def before_and_after(name: str, shown: tuple[str, ...]) -> Path:
     return path
 
 
+def files() -> list[str]:
+    """A table of the Android bundles under build/, as they were exported; models whose bundle is not there are named."""
+    head = (
+        "model",
+        "file",
+        "MB",
+        "PSNR mean / worst, dB",
+        "SSIM",
+        "vs truth, dB",
+        "drop mean / worst, dB",
+        "ms a tile",
+        "x reference",
+        "delegated",
+        "budget",
+    )
+    lines = ["## As Android files", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    notes = []
+    for entry in models.MODELS:
+        place = HERE.parents[1] / "build" / f"{entry.name}-android"
+        if not place.is_dir():
+            notes.append(f"- `{entry.name}`: not exported when this page was written (`make export MODEL={entry.name}`).")
+            continue
+        manifest = bundle.read(place).manifest
+        lines += ["| " + " | ".join([f"`{entry.name}`", *row(artifact)]) + " |" for artifact in manifest.artifacts]
+        float_layers = {a.backend: a.kept_float for a in manifest.artifacts if a.kept_float}
+        kept = "; ".join(f"{backend}: {', '.join(layers)}" for backend, layers in float_layers.items())
+        notes.append(
+            f"- `{entry.name}`: recipe {', '.join(dict.fromkeys(a.recipe for a in manifest.artifacts))}; tile {manifest.image.tile[0]}x{manifest.image.tile[1]}, "
+            f"halo {manifest.image.halo}, {manifest.image.overhead} x the pixels; against {manifest.reference.device}, {manifest.created[:10]}"
+            + (f"; kept in float: {kept}" if kept else "")
+            + "."
+        )
+    return [*lines, "", *notes]
+
+
 def main() -> None:
     lines = [
         "# The built-in models",
@@ -75,6 +111,7 @@ def main() -> None:
     for entry in models.MODELS:
         card = json.loads(models.weights_path(entry.name).with_suffix(".json").read_text("utf-8"))
         lines.append(f"- `{entry.name}`: {entry.source}; {entry.licence}; trained on {card['data']}.")
+    lines += ["", *files(), ""]
     for name, shown in SHOWN.items():
         path = before_and_after(name, shown)
         lines += [

@@ -41,7 +41,7 @@ def table() -> str:
         "vs truth, dB",
         "drop mean / worst, dB",
         "ms a tile",
-        "x PyTorch",
+        "x reference",
         "delegated",
         "budget",
     ]

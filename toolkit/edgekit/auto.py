@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 
 from edgekit import parity, pipeline, reference, rewrite, sensitivity
 from edgekit.backend import Backend
@@ -30,7 +31,10 @@ WORST_TILES = 4
 """Tiles on which sensitivity is measured: those on which the plain int8 file is worst."""
 
 MARGIN_DB = 0.3
-"""By how much a trial must be better than each dB limit: the pictures that judge here are not those that will judge the export."""
+"""By how much a trial must be better than a least PSNR: the pictures that judge here are not those that will judge the export."""
+
+MARGIN_SHARE = 0.85
+"""The share of a largest loss (drop, colour shift, banding) that a trial may use, for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Trial:
 
     estimator: Estimator | None
     float_layers: tuple[str, ...]
+    float_types: tuple[str, ...]
     psnr_db: float | None
     worst_psnr_db: float | None
     delta_psnr_db: float | None
@@ -67,9 +72,9 @@ class Found:
 
     @property
     def cost_ms(self) -> float | None:
-        """What the float layers cost beside the same file without them."""
+        """What the float layers and operators cost beside the file without them."""
         plain, last = self.trials[0].median_ms, self.chosen.median_ms
-        return None if plain is None or last is None or not self.chosen.float_layers else last - plain
+        return None if plain is None or last is None or not (self.chosen.float_layers or self.chosen.float_types) else last - plain
 
 
 def search(
@@ -97,9 +102,11 @@ def search(
     trials: list[Trial] = []
     worst: list[int] = []
 
-    def attempt(estimator: Estimator | None, layers: Sequence[str]) -> Trial:
-        quantize = replace(base, estimator=estimator, float_layers=(*base.float_layers, *layers))
-        what = f"auto {backend.name}: {estimator}, {len(layers)} float layers"
+    def attempt(estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...] = ()) -> Trial:
+        quantize = replace(
+            base, estimator=estimator, float_layers=(*base.float_layers, *layers), float_types=tuple(dict.fromkeys((*base.float_types, *types)))
+        )
+        what = f"auto {backend.name}: {estimator}, {len(layers)} float layers{''.join(f', float {kind}' for kind in types)}"
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             made = pipeline.make(
                 enhancer,
@@ -120,27 +127,40 @@ def search(
                 )
             if not worst:
                 worst.extend(_worst_tiles(parity_set, fp32.outputs, [pipeline.from_io(o[0]) for o in made.run.outputs]))
-        trials.append(_trial(made.artifact, estimator, tuple(layers)))
+        trials.append(_trial(made.artifact, estimator, tuple(layers), types))
         return trials[-1]
 
     for kind in ESTIMATORS:
         attempt(kind, ())
     best = max(trials, key=_quality)
-    ranking: list[sensitivity.LayerSensitivity] = []
     graph = rewrite.apply(enhancer.module, example, backend.rewrites).module
     ranking = sensitivity.measure(graph, [parity_set.tiles[i] for i in worst], progress=lambda d, t: progress("sensitivity", d, t))
+    types = _elementwise(graph)
+    if not best.good and types:
+        best = max(best, attempt(best.estimator, (), types), key=_quality)
     if not best.good:
         best = _fewest(attempt, best, [layer.layer for layer in ranking])
-    chosen = replace(base, estimator=best.estimator, float_layers=(*base.float_layers, *best.float_layers))
+    chosen = replace(
+        base,
+        estimator=best.estimator,
+        float_layers=(*base.float_layers, *best.float_layers),
+        float_types=tuple(dict.fromkeys((*base.float_types, *best.float_types))),
+    )
     return Found(backend.name, chosen, best, tuple(trials), tuple(ranking))
 
 
-def _fewest(attempt, start: Trial, ranked: Sequence[str]) -> Trial:
+def _elementwise(graph: GraphModule) -> tuple[str, ...]:
+    """Sums and products of two computed tensors, as a recipe's `float_types` calls them. Rounding them costs most where they repeat, as in curves."""
+    kinds = {torch.ops.aten.add.Tensor: "add", torch.ops.aten.mul.Tensor: "mul"}
+    return tuple(sorted({kinds[n.target] for n in graph.graph.nodes if n.target in kinds and len(n.all_input_nodes) == 2}))
+
+
+def _fewest(attempt: Callable[..., Trial], start: Trial, ranked: Sequence[str]) -> Trial:
     """Doubles the number of float layers, up to all but one, until a file is within budget, then halves the step back. Layers go in the order of their
     sensitivity."""
     count, good, bad, best = min(1, len(ranked) - 1), None, 0, start
     while count > bad:
-        trial = attempt(start.estimator, ranked[:count])
+        trial = attempt(start.estimator, ranked[:count], start.float_types)
         best = max(best, trial, key=_quality)
         if trial.good:
             good, best = count, trial
@@ -148,7 +168,7 @@ def _fewest(attempt, start: Trial, ranked: Sequence[str]) -> Trial:
         bad, count = count, min(count * 2, len(ranked) - 1)
     while good is not None and good - bad > 1:
         middle = (good + bad) // 2
-        trial = attempt(start.estimator, ranked[:middle])
+        trial = attempt(start.estimator, ranked[:middle], start.float_types)
         if trial.good:
             good, best = middle, trial
         else:
@@ -160,16 +180,19 @@ def _worst_tiles(parity_set: parity.ParitySet, expected: Sequence[Tensor], given
     return sorted(range(len(expected)), key=lambda i: -float((expected[i] - given[i]).square().mean()))[:WORST_TILES]
 
 
-def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, ...]) -> Trial:
+def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, ...], types: tuple[str, ...]) -> Trial:
     measured = artifact.parity
     assert measured is not None
     over = []
     for line in artifact.budget:
-        margin = MARGIN_DB if line.name in ("psnr_db", "worst_psnr_db", "smooth_psnr_db") else 0.0
-        if line.status == "over" or (margin and line.measured is not None and line.measured < line.budget + margin):
+        value, limit = line.measured, line.budget
+        near = value is not None and (
+            (line.name in parity.AT_LEAST and value < limit + MARGIN_DB) or (line.name in parity.AT_MOST and value > limit * MARGIN_SHARE)
+        )
+        if line.status == "over" or near:
             over.append(line.name)
     median = artifact.latency.median_ms if artifact.latency else None
-    return Trial(estimator, layers, measured.psnr_db, measured.worst_psnr_db, measured.delta_psnr_db, median, tuple(over))
+    return Trial(estimator, layers, types, measured.psnr_db, measured.worst_psnr_db, measured.delta_psnr_db, median, tuple(over))
 
 
 def _quality(trial: Trial) -> tuple[int, float]:
@@ -186,7 +209,8 @@ def to_toml(found: Sequence[Found], name: str, created: str) -> str:
         state = "within budget" if one.good else f"OVER BUDGET in {', '.join(trial.over)}: the best of {len(one.trials)} files tried"
         lines += [
             "",
-            f"# {state}: worst tile {_db(trial.worst_psnr_db)}, mean {_db(trial.psnr_db)} on calibration pictures; {len(trial.float_layers)} float layers{cost}",
+            f"# {state}: worst tile {_db(trial.worst_psnr_db)}, mean {_db(trial.psnr_db)} on calibration pictures; {len(trial.float_layers)} float layers"
+            f"{''.join(f', float {kind}' for kind in trial.float_types)}{cost}",
             f"[backend.{one.backend}]",
         ]
         own = {f.name: getattr(one.quantize, f.name) for f in fields(Quantize) if f.default != getattr(one.quantize, f.name)}

@@ -32,13 +32,14 @@ FLOAT_TYPES = {
     "conv_transpose2d": ("ConvTranspose",),
     "linear": ("Gemm", "MatMul"),
     "add": ("Add",),
+    "mul": ("Mul",),
     "relu": ("Relu",),
     "clamp": ("Clip",),
     "cat": ("Concat",),
     "pixel_shuffle": ("DepthToSpace",),
     "max_pool2d": ("MaxPool",),
 }
-"""A recipe's `float_types` -> ONNX operators."""
+"""A recipe's `float_types` -> ONNX operators. Multiplications are float in any case."""
 
 STATIC = (*graphs.WEIGHTED, "Add", "Relu", "Clip", "Concat", "MaxPool", "DepthToSpace")
 """What ONNX Runtime's CPU computes in int8 between quantized neighbours. Multiplications, means and norms stay float: their ranges ruin an image."""

@@ -141,6 +141,6 @@ def _found(
         notes[f"sensitivity-{one.backend}.svg"] = chart.bars(
             f"{enhancer.name}, {one.backend}: worst tile with one layer in int8 (short: sensitive; red: kept float)", rows, "dB"
         )
-        changes[one.backend] = {key: value for key, value in asdict(one.quantize).items() if key in ("estimator", "float_layers")}
+        changes[one.backend] = {key: value for key, value in asdict(one.quantize).items() if key in ("estimator", "float_layers", "float_types")}
     recipe = Recipe("auto", notes["auto.toml"].splitlines()[0], quantize=Quantize("int8"), backend=changes)
     return (plan[0], [(backend, recipe) for backend in backends]), notes

@@ -38,7 +38,7 @@ def show(manifest: Manifest) -> None:
     table = Table(
         title=f"{manifest.model.name} on {manifest.target}, against {manifest.reference.device} {manifest.reference.dtype}", title_justify="left"
     )
-    for column in ("file", "MB", "PSNR mean / worst dB", "SSIM", "truth dB", "drop mean / worst dB", "ms", "x PyTorch", "delegated", "budget"):
+    for column in ("file", "MB", "PSNR mean / worst dB", "SSIM", "truth dB", "drop mean / worst dB", "ms", "x reference", "delegated", "budget"):
         table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
     for artifact in manifest.artifacts:
         table.add_row(*row(artifact))
