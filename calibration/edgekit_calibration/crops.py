@@ -13,6 +13,7 @@ import argparse
 import io
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def read(file: Path) -> np.ndarray:
                     crops.append(np.asarray(picture.convert("RGB")))
         if not crops or len({crop.shape for crop in crops}) > 1:
             raise InvalidFile(f"{file}: holds {len(crops)} pictures of {len({crop.shape for crop in crops})} sizes; expected crops of one size")
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, SyntaxError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, SyntaxError) as error:
         raise InvalidFile(
             f"{file}: is not a file of training crops ({error}); expected one that `make crops` wrote, or a folder of photographs"
         ) from error

@@ -25,7 +25,8 @@ from safetensors.torch import save
 
 import edgekit_calibration
 import edgekit_targets
-from edgekit import bundle, models, recipe
+from edgekit import bundle, capture, models, recipe
+from edgekit.enhancer import Enhancer
 from edgekit.errors import EdgekitError
 from edgekit.models.edsr import EDSR
 
@@ -71,6 +72,7 @@ def all_readers(folder: Path) -> list[Reader]:
         Reader("target.toml", hostile.text_maker([*targets, FULL_TARGET]), lambda file: edgekit_targets.load(str(file))),
         Reader("recipe.toml", hostile.text_maker([*recipes, FULL_RECIPE]), lambda file: recipe.load(str(file))),
         Reader("set.toml", hostile.text_maker([_set_file(folder / "set")]), lambda file: _read_set(file, folder / "set")),
+        Reader("record.json", hostile.json_maker(_reference(folder / "reference")), lambda file: _read_reference(file, folder / "reference")),
         Reader("net.safetensors", hostile.safetensors_maker(_safetensors()), lambda file: models.load(str(file))),
         Reader("net.pth", hostile.torch_maker(_torch(legacy=False), _torch(legacy=True)), lambda file: models.load(str(file))),
     ]
@@ -103,6 +105,14 @@ percentile = 99.9
 tiles = 32
 float_layers = ["head*", "tail.1"]
 float_types = ["add"]
+[prune]
+ratio = 0.5
+cost = "macs"
+importance = "taylor"
+multiple = 8
+layers = ["body.*"]
+shared = true
+blocks = 1
 [backend.tflite]
 estimator = "mse"
 """
@@ -116,6 +126,21 @@ def _read_beside(file: Path, place: Path) -> object:
 def _read_set(file: Path, place: Path) -> object:
     file.replace(place / "set.toml")
     return edgekit_calibration.load(str(place))
+
+
+def _read_reference(file: Path, place: Path) -> object:
+    file.replace(place / capture.RECORD)
+    return capture.read(place)
+
+
+def _reference(folder: Path) -> str:
+    """The record of a captured reference, with the values beside it."""
+    torch.manual_seed(0)
+    module = EDSR(2, blocks=1, channels=4).eval()
+    enhancer = Enhancer("tiny", module, lambda clean: (clean,), 2, sha256="0" * 64)
+    tiles = [(torch.rand(1, 3, 16, 16),) for _ in range(2)]
+    capture.capture(enhancer, tiles, (16, 16), 2, folder, device="cpu", sizes=(16,))
+    return (folder / capture.RECORD).read_text("utf-8")
 
 
 def _set_file(folder: Path) -> str:

@@ -156,6 +156,25 @@ def test_bad_input_is_one_line_and_exit_2(changes, line, capfd, folder):
     assert not {path.name for path in folder.iterdir()} - {"tiny.safetensors", "third.toml", "most.toml", "photos"}
 
 
+def test_the_timer_times_the_int8_file(capfd, folder):
+    """Four times the channels take longer; a target without an int8 file has nothing to time."""
+    import edgekit_targets
+    from edgekit.cli.sets import calibration_set
+    from edgekit.cli.timing import int8_latency
+
+    target = folder / "desk.toml"
+    target.write_text('tile = [64, 64]\n[[artifact]]\nbackend = "onnx"\nrecipe = "fp32"\n[[artifact]]\nbackend = "onnx"\nrecipe = "int8"\n')
+    enhancer = models.load("tiny.safetensors")
+    clock = int8_latency(enhancer, edgekit_targets.load(str(target)), calibration_set("photos"))
+    assert 0 < clock(enhancer.module) < clock(EDSR(2, blocks=2, channels=48).eval())
+    target.write_text('tile = [64, 64]\n[[artifact]]\nbackend = "onnx"\nrecipe = "fp32"\n')
+    (folder / "slow.toml").write_text('[prune]\nratio = 0.2\ncost = "latency"\n')
+    code, _, err = run(capfd, *COMMAND, "--recipe", "slow.toml", "--target", "desk.toml")
+    assert code == 2 and "cost 'latency' needs a target with an int8 file, got 'desk'; expected android or desktop" in err
+    code, _, err = run(capfd, "export", "--model", "tiny.safetensors", "--target", "desk.toml", "--recipe", "slow.toml", "--calibration", "photos")
+    assert code == 2 and "recipe 'slow' prunes by latency; expected `edgekit prune --recipe slow` first, then export its checkpoint" in err
+
+
 def test_a_prune_recipe_exports_a_pruned_file(capfd, folder):
     (folder / "desk.toml").write_text('tile = [64, 64]\n[[artifact]]\nbackend = "onnx"\nrecipe = "fp32"\n')
     sizes = {}

@@ -187,8 +187,9 @@ def test_what_does_not_fit_is_named(change, message):
 
 
 def test_a_huge_claim_allocates_nothing():
-    """100 000 channels would be a 360 GB network; the head alone that claims them is 11 MB."""
-    state = {**tiny().state_dict(), "head.0.weight": torch.zeros(100_000, 3, 3, 3), "tail.0.0.weight": torch.zeros(400_000, 1, 1, 1)}
+    """100 000 channels would be a 360 GB network; the head and the tail that claim them are 11 MB each."""
+    wide = {"head.0.weight": (100_000, 3, 3, 3), "tail.0.0.weight": (400_000, 1, 1, 1), "tail.1.weight": (3, 100_000, 3, 3)}
+    state = {**tiny().state_dict(), **{key: torch.zeros(shape) for key, shape in wide.items()}}
     with pytest.raises(InvalidCheckpoint, match="do not fit EDSR"):
         from_state_dict(state)
 

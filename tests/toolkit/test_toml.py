@@ -152,7 +152,7 @@ def test_built_in_targets_load(name):
 
 
 def test_recipes_name_what_is_wrong(tmp_path):
-    assert recipe_error(tmp_path, "[quantise]") == "mine.toml: unknown key 'quantise'; expected one of name, description, quantize, backend"
+    assert recipe_error(tmp_path, "[quantise]") == "mine.toml: unknown key 'quantise'; expected one of name, description, prune, quantize, backend"
     assert recipe_error(tmp_path, "[quantize]") == (
         "mine.toml: quantize: 'precision' is missing; expected one of fp16, fp32, int8, int8-dynamic, int8-weights, palettized-4, palettized-6"
     )

@@ -49,7 +49,7 @@ def anywhere(ratio: float) -> str:
 
 POINTS = (
     Point("edsr", "plain"),
-    Point("edsr", "half", inner(0.5), 12),
+    Point("edsr", "half", inner(0.5), 9),
     Point("edsr", "two-thirds", inner(0.66), 10),
     Point("edsr-x4", "plain"),
     Point("edsr-x4", "half", inner(0.45), 8),

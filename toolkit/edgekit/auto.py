@@ -195,9 +195,9 @@ def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, .
     return Trial(estimator, layers, types, measured.psnr_db, measured.worst_psnr_db, measured.delta_psnr_db, median, tuple(over))
 
 
-def _quality(trial: Trial) -> tuple[int, float]:
-    """Fewer broken limits first, then the worst tile."""
-    return -len(trial.over), trial.worst_psnr_db if trial.worst_psnr_db is not None else float("-inf")
+def _quality(trial: Trial) -> tuple[bool, float]:
+    """Within budget first, then the worst tile: an estimator that clips may break fewer limits here and fail on the next picture."""
+    return trial.good, trial.worst_psnr_db if trial.worst_psnr_db is not None else float("-inf")
 
 
 def to_toml(found: Sequence[Found], name: str, created: str) -> str:
