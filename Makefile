@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint bench fuzz readme models-page tradeoff crops cuda constraints clean
+.PHONY: export test setup lint arm64 phone bench fuzz readme models-page gates-page tradeoff crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -22,6 +22,14 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check toolkit targets calibration tests
 	$(VENV)/bin/ruff check toolkit targets calibration tests
 	$(VENV)/bin/basedpyright
+
+# What executes ARM64 code here (qemu-user, a cross-compiled runner, aarch64 wheels), and a phone's adbd for the tests: fetched by package name into build/,
+# on Debian for x86-64. Nothing is installed on the machine.
+arm64: $(READY)
+	$(VENV)/bin/python -m edgekit_targets.devices.make_arm64 build/arm64
+
+phone: $(READY)
+	$(VENV)/bin/python tests/targets/phone.py build/phone
 
 # Side-by-side timings against the peers, in one run. The peers are installed into a folder of their own.
 bench: $(READY)
@@ -38,6 +46,10 @@ readme: $(READY)
 # The page of the built-in models, from their cards; quality against latency, measured (long, resumable).
 models-page: $(READY)
 	$(VENV)/bin/python toolkit/docs/models_page.py $(ARGS)
+
+# The page of the gates: planted faults, measured anew.
+gates-page: $(READY)
+	PYTHONPATH=tests/toolkit $(VENV)/bin/python toolkit/docs/gates_page.py
 
 tradeoff: $(READY) build/crops.zip
 	$(VENV)/bin/python toolkit/docs/tradeoff.py $(ARGS)

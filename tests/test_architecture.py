@@ -12,7 +12,7 @@ TOOLCHAINS = {
     "executorch", "torchao", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "tensorflow", "onnx", "onnxruntime", "onnxscript", "openvino",
 }  # fmt: skip
 TYPES = {"errors", "toml", "enhancer", "recipe", "target", "backend", "device"}
-LOW = {"models", "rewrite", "quantize", "metrics", "tiles", "losses"}
+LOW = {"models", "rewrite", "quantize", "palette", "metrics", "tiles", "losses"}
 ON_THE_PIPELINE = {"cli", "validation", "benchmark", "training_run", "pruning_run", "auto"}
 
 
@@ -69,7 +69,7 @@ def test_targets(path):
     parts = path.relative_to(ROOT / "targets/edgekit_targets").parts
     names = imports(path)
     used = edgekit_parts(names)
-    assert used <= TYPES | {"quantize"}, "a backend knows edgekit's types and range estimators, nothing else of it"
+    assert used <= TYPES | {"quantize", "palette"}, "a backend knows edgekit's types and range estimators, nothing else of it"
     backends = {p.name for p in (ROOT / "targets/edgekit_targets").iterdir() if p.is_dir()} - {"devices", "__pycache__"}
     others = {n.split(".")[1] for n in names if n.startswith("edgekit_targets.") and n.split(".")[1] in backends} - {parts[0]}
     assert not others, "backends do not know each other"

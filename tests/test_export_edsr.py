@@ -1,6 +1,7 @@
 """The main job, whole: the shipped EDSR on the real test pictures, through the real toolchains, held to the numbers the README claims."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,31 @@ def test_smooth_pictures_exist_on_both_sides():
         with torch.no_grad():
             trained.append(metrics.psnr_uint8_db(clean, enhancer.module(*enhancer.degrade(clean))))
     assert sum(v < parity.SMOOTH_ABOVE_DB for v in trained) >= 8 and sum(v >= parity.SMOOTH_ABOVE_DB for v in trained) >= 4
+
+
+@pytest.fixture(scope="module")
+def on_ios(tmp_path_factory) -> Manifest:
+    """What `--target ios18` makes, less int8: fp16, and 4-bit palettes with int8 activations."""
+    pytest.importorskip("coremltools")
+    target = edgekit_targets.load("ios18")
+    jobs = [pipeline.Job(plan.backend, recipe.load(plan.recipe)) for plan in target.artifacts if plan.recipe != "int8"]
+    out = tmp_path_factory.mktemp("build") / "edsr-ios"
+    return pipeline.export(models.load("edsr"), target, jobs, calibration_set("photos"), test_set(), Host(), out).manifest
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="Core ML itself executes there")
+def test_every_gate_is_measured_for_the_phone_without_a_mac(on_ios):
+    for found in on_ios.artifacts:
+        assert found.parity.executed_by == "evaluator" and found.latency is None and "not its speed" in found.why_not["latency"]
+        unmeasured = {line.name for line in found.budget if line.status == "not measured"}
+        assert unmeasured <= {"delegated_share"}, "Core ML decides when it loads the file"
+        assert {"psnr_db", "ciede2000_p99", "seam_steps", "banding", "fp16_headroom"} <= {line.name for line in found.budget}
+    fp16 = on_ios.artifacts[0]
+    assert fp16.parity.psnr_db >= 60 and not [line for line in fp16.budget if line.status == "over"]
+
+
+def test_four_bits_lose_less_than_published(on_ios):
+    """Apple publishes -0.82 dB for EDSR with 4-bit palettes and int8 activations (other pictures, other weights)."""
+    found = on_ios.artifacts[1]
+    assert found.precision == "palettized-4-int8" and len(found.quantized) >= 30
+    assert found.parity.delta_psnr_db <= 0.50 and found.bytes <= 0.16 * 4 * on_ios.model.parameters

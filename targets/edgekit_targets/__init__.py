@@ -11,7 +11,7 @@ from typing import Any
 from edgekit import toml
 from edgekit.backend import Backend
 from edgekit.errors import InvalidFile, UnknownName
-from edgekit.target import ArtifactPlan, Budget, Target
+from edgekit.target import ArtifactPlan, Budget, Target, check_budgets
 
 BACKENDS = {"coreml": "CoreML", "executorch": "ExecuTorch", "onnx": "Onnx", "tflite": "TFLite"}
 """Backend name -> its options class in `edgekit_targets.<name>`."""
@@ -47,6 +47,7 @@ def _read(where: str, name: str, table: dict[str, Any]) -> Target:
     for key in ("name", "artifacts"):
         if key in table:
             raise InvalidFile(f"{where}: unknown key '{key}'; expected description, tile, io, artifact, budgets")
+    check_budgets(table.get("budgets"), where)
     target = toml.build(Target, {**table, "name": name, "artifacts": []}, where)
     if min(target.tile) < 16:
         raise InvalidFile(f"{where}: tile is {list(target.tile)}; expected two sides of at least 16 pixels")

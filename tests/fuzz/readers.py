@@ -99,12 +99,14 @@ max_abs = 1e-4
 FULL_RECIPE = """
 description = "everything that a recipe may say"
 [quantize]
-precision = "int8"
+precision = "palettized-4-int8"
 estimator = "percentile"
 percentile = 99.9
 tiles = 32
 float_layers = ["head*", "tail.1"]
 float_types = ["add"]
+fp32_layers = ["norm*"]
+palette_bits = { "body.*" = 4, "head*" = 8 }
 [prune]
 ratio = 0.5
 cost = "macs"

@@ -1,5 +1,7 @@
 """One tile to compare on, others to calibrate with; each backend's test makes its own `network`."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny import pictures
@@ -19,3 +21,23 @@ def tiles():
 def expected(network, tile):
     with torch.no_grad():
         return network(*tile)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """Exported once for the tests of devices: see tiny_bundle.py."""
+    import tiny_bundle
+
+    return tiny_bundle.make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def arm64_kit():
+    """What `make arm64` left; without it the tests that ask for it skip and say so."""
+    from edgekit.errors import CannotRunHere
+    from edgekit_targets.devices import arm64
+
+    try:
+        return arm64.find(Path(__file__).parents[2] / "build/arm64")
+    except CannotRunHere as reason:
+        pytest.skip(f"ARM64 code cannot be executed: {reason}")

@@ -63,6 +63,8 @@ def sample(folder: Path, *, seed: int = 0, bytes_per_file: int = 1000) -> tuple[
             worst_delta_psnr_db=0.2,
             smooth_psnr_db=46.0,
             banding=0.0,
+            channel_shift=(0.0005, -0.001, 0.0),
+            ciede2000_mean=0.6,
         ),
         latency=manifest.ArtifactLatency(28.3, 30.0, 20, 2, "CPU", 120.5, 0.25),
         budget=(manifest.BudgetLine("psnr_db", 47.5, 45.0, "ok"), manifest.BudgetLine("banding", None, 0.1, "not measured")),

@@ -221,3 +221,17 @@ class TestChart:
 
     def test_one_point_is_a_chart_too(self):
         assert len(list(ElementTree.fromstring(chart.scatter("t", [("only", 2.0, 3.0)], "x", "y")).iter(f"{self.SVG}circle"))) == 1
+
+
+def test_palettes_spare_the_fewest_layers(tmp_path):
+    """With 4 bits the budget is missed; some layers, not all, get 8."""
+    pytest.importorskip("coremltools")
+    coreml, base = edgekit_targets.backend("coreml"), Quantize("palettized-4", tiles=2)
+    plain = search(1.0, backend=coreml, base=base)
+    assert plain.good and plain.quantize.palette_bits == {} and len(plain.trials) == 1
+    assert plain.chosen.psnr_db is not None
+    found = search(plain.chosen.psnr_db + 1, backend=coreml, base=base)
+    assert found.good and 0 < len(found.quantize.palette_bits) < len(LAYERS) and set(found.quantize.palette_bits.values()) == {auto.SPARED_BITS}
+    assert found.quantize.palette_bits.keys() <= LAYERS and found.quantize.float_layers == ()
+    (tmp_path / "auto.toml").write_text(auto.to_toml([found], "tiny", "2026-11-21"), "utf-8")
+    assert recipe.load(str(tmp_path / "auto.toml")).for_backend("coreml") == found.quantize

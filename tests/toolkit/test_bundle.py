@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from copy import deepcopy
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -81,6 +81,19 @@ def test_the_json_is_the_schemas_and_readable(made):
     assert table["image"]["tile"] == [8, 16] and table["image"]["edge_rule"] == "reflect"
 
 
+def test_an_older_manifest_without_the_later_keys_of_parity_still_reads(made):
+    file = made.path / "manifest.json"
+    table = json.loads(file.read_text("utf-8"))
+    measured = table["artifacts"][0]["parity"]
+    required = manifest.schema()["$defs"]["parity"]["required"]
+    later = [key for key in measured if key not in required]
+    assert {"seam_steps", "ciede2000_mean", "channel_shift"} <= set(later)
+    table["artifacts"][0]["parity"] = {key: measured[key] for key in required}
+    file.write_text(json.dumps(table), "utf-8")
+    read = bundle.read(made.path).manifest.artifacts[0].parity
+    assert read.psnr_db == measured["psnr_db"] and {getattr(read, key) for key in later} == {None}
+
+
 def rules(rule: Any):
     if isinstance(rule, dict):
         yield rule
@@ -101,7 +114,10 @@ def test_the_schema_and_the_types_name_the_same_keys():
     def compare(cls: type, rule: dict[str, Any]) -> None:
         while "$ref" in rule or "anyOf" in rule:
             rule = definitions[rule["$ref"].removeprefix("#/$defs/")] if "$ref" in rule else rule["anyOf"][0]
-        assert rule["required"] == list(rule["properties"]) and rule["additionalProperties"] is False
+        assert rule["additionalProperties"] is False
+        keys, required = list(rule["properties"]), rule["required"]
+        optional = {f.name for f in fields(cls) if f.default is not MISSING or f.default_factory is not MISSING}
+        assert required == keys[: len(required)] and set(keys[len(required) :]) <= optional, "keys that older manifests lack"
         assert {f.name for f in fields(cls)} == rule["properties"].keys(), cls
         seen.append(cls)
         for name, hint in get_type_hints(cls).items():

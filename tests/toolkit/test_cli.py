@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from edgekit.cli import main
 from edgekit.models.edsr import EDSR
+from edgekit_targets.devices import host
 
 
 def run(capfd, *arguments: str) -> tuple[int, str, str]:
@@ -34,7 +35,7 @@ def fresh_terminal(monkeypatch):
     [
         (
             ["export", "--model", "edsr", "--target", "andriod"],
-            "no target named 'andriod'; known: android, desktop, ios, tensorrt (did you mean 'android'?)",
+            "no target named 'andriod'; known: android, desktop, ios, ios18, tensorrt (did you mean 'android'?)",
         ),
         (
             ["export", "--model", "edrs", "--target", "android"],
@@ -106,10 +107,8 @@ def test_help_is_fast_and_shows_every_command():
     base = seconds("-c", "import typer, rich.console")
     assert seconds("-m", "edgekit", "--help") <= 1.5 * base
     text = subprocess.run([sys.executable, "-m", "edgekit", "--help"], capture_output=True, text=True, check=True).stdout
-    assert all(
-        name in text
-        for name in ("export", "validate", "bench", "run", "reference", "prune", "train", "doctor", "models", "targets", "recipes", "calibration")
-    )
+    commands = "export validate bench run reference report compare prune train doctor models targets recipes calibration"
+    assert all(name in text for name in commands.split())
 
 
 def tiny_checkpoint(folder: Path) -> Path:
@@ -144,14 +143,24 @@ def test_a_checkpoint_all_the_way_to_an_enhanced_picture(capfd, tmp_path, monkey
     document = json.loads(out)
     fp32, core_ml = document["manifest"]["artifacts"]
     assert fp32["parity"]["max_abs"] <= 1e-4 and fp32["parity"]["executed_by"] == "host" and fp32["latency"]["median_ms"] > 0
-    assert core_ml["parity"] is None and core_ml["latency"] is None and "macOS" in core_ml["why_not"]["parity"]
-    assert document["verdict"]["ship"] == fp32["name"] and "NOT MEASURED" in err
-    assert {p.name for p in Path("bundle").iterdir()} >= {"manifest.json", "golden", "export.log", fp32["file"], core_ml["file"]}
+    if sys.platform != "darwin":
+        assert core_ml["parity"]["executed_by"] == "evaluator" and core_ml["parity"]["psnr_db"] > 60 and "parity" not in core_ml["why_not"]
+        assert core_ml["latency"] is None and "measure on the iPhone or a Mac" in core_ml["why_not"]["latency"]
+        headroom = next(line for line in core_ml["budget"] if line["name"] == "fp16_headroom")
+        assert headroom["status"] == "ok" and headroom["measured"] > 100
+    assert document["verdict"]["ship"] == fp32["name"], "what has a latency comes before what has none"
+    expected = {"manifest.json", "golden", "export.log", "evidence", "report.html", fp32["file"], core_ml["file"]}
+    assert {p.name for p in Path("bundle").iterdir()} >= expected
+
+    page = Path("bundle/report.html").read_text("utf-8")
+    assert "Worst tiles" in page and page.count('class="wipe"') >= 4
 
     code, _, err = run(capfd, *command)
     assert code == 2 and "--force" in err
-    code, _, err = run(capfd, *command, "--force", "--strict")
-    assert code == 1 and "not measured" in err
+    with monkeypatch.context() as patch:
+        patch.delitem(host.RUNTIMES, ".mlpackage")
+        code, _, err = run(capfd, *command, "--force", "--strict")
+    assert code == 1 and "not measured" in err and "NOT MEASURED" in err
 
     code, out, err = run(capfd, "validate", "bundle", "--golden-only", "--json")
     assert code == 0 and {c["status"] for c in json.loads(out)["golden"]} == {"ok", "not measured"}
@@ -161,7 +170,10 @@ def test_a_checkpoint_all_the_way_to_an_enhanced_picture(capfd, tmp_path, monkey
     assert code == 2 and "made from weights" in err
 
     code, out, _ = run(capfd, "bench", "bundle", "--rounds", "2", "--runs", "2", "--json")
-    assert code == 0 and json.loads(out)["results"][0]["latency"]["runs"] == 4
+    timed = json.loads(out)
+    assert code == 0 and (timed["results"][0]["artifact"], timed["results"][0]["latency"]["runs"]) == (fp32["name"], 4)
+    if sys.platform != "darwin":
+        assert "not its speed" in timed["not_measured"][core_ml["name"]]
 
     code, out, err = run(capfd, "run", "bundle", str(pictures / "0.png"), "--out", "better", "--json")
     assert code == 0, err

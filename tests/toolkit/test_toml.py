@@ -154,12 +154,18 @@ def test_built_in_targets_load(name):
 def test_recipes_name_what_is_wrong(tmp_path):
     assert recipe_error(tmp_path, "[quantise]") == "mine.toml: unknown key 'quantise'; expected one of name, description, prune, quantize, backend"
     assert recipe_error(tmp_path, "[quantize]") == (
-        "mine.toml: quantize: 'precision' is missing; expected one of fp16, fp32, int8, int8-dynamic, int8-weights, palettized-4, palettized-6"
+        "mine.toml: quantize: 'precision' is missing; expected one of fp16, fp32, int8, int8-dynamic, int8-weights, palettized-4, palettized-4-int8, palettized-6"
     )
     assert recipe_error(tmp_path, "quantize = { precision = 'int7' }").startswith("mine.toml: quantize: precision is 'int7'; expected one of fp16,")
     assert recipe_error(tmp_path, "[backend.tflite]\nestimator = 'mse'").startswith("mine.toml: [backend.*] without [quantize]")
     assert recipe_error(tmp_path, "quantize = { precision = 'int8' }\nbackend.tflite = { estimator = 'best' }").startswith(
         "mine.toml: [backend.tflite]: estimator is 'best'; expected one of min-max,"
+    )
+    assert recipe_error(tmp_path, "quantize = { precision = 'palettized-4', palette_bits = { 'body*' = 5 } }") == (
+        "mine.toml: quantize: palette_bits of 'body*' is 5; expected one of 2, 4, 6, 8, 16"
+    )
+    assert recipe_error(tmp_path, "quantize = { precision = 'int8', palette_bits = { 'body*' = 4 } }") == (
+        "mine.toml: quantize: palette_bits with precision int8; expected a palettized precision"
     )
     with pytest.raises(UnknownName, match=r"^no recipe named 'int-8'; known: .* \(did you mean 'int8'\?\)$"):
         recipe.load("int-8")

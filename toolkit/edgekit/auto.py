@@ -37,6 +37,10 @@ MARGIN_SHARE = 0.85
 """The share of a largest loss (drop, colour shift, banding) that a trial may use, for the same reason."""
 
 
+SPARED_BITS = 8
+"""Palettes of the layers that a palettized file spares: float weights would cost twice that for nothing visible."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One file that was made and measured on the way. `float_layers` are those beside the ones that the search started with; `over` names the budget lines
@@ -71,6 +75,15 @@ class Found:
         return self.chosen.good
 
     @property
+    def kept_text(self) -> str:
+        """How many layers were spared, for people."""
+        return (
+            f"{len(self.chosen.float_layers)} layers with {SPARED_BITS} bits"
+            if is_palette(self.quantize)
+            else f"{len(self.chosen.float_layers)} float layers"
+        )
+
+    @property
     def cost_ms(self) -> float | None:
         """What the float layers and operators cost beside the file without them."""
         plain, last = self.trials[0].median_ms, self.chosen.median_ms
@@ -87,7 +100,10 @@ def search(
     base: Quantize | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Found:
-    """Static int8 for `backend`. Raises InvalidFile if files of this backend cannot be run on `device`, or the set has fewer than two pictures."""
+    """For `backend`, static int8, or the palettized precision of `base`: then the layers that are spared
+    get 8-bit palettes instead of float weights.
+
+    Raises InvalidFile if files of this backend cannot be run on `device`, or the set has fewer than two pictures."""
     base = base or Quantize("int8")
     pictures = list(calibration.pictures)
     if len(pictures) < 2:
@@ -103,9 +119,7 @@ def search(
     worst: list[int] = []
 
     def attempt(estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...] = ()) -> Trial:
-        quantize = replace(
-            base, estimator=estimator, float_layers=(*base.float_layers, *layers), float_types=tuple(dict.fromkeys((*base.float_types, *types)))
-        )
+        quantize = sparing(base, estimator, layers, types)
         what = f"auto {backend.name}: {estimator}, {len(layers)} float layers{''.join(f', float {kind}' for kind in types)}"
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             made = pipeline.make(
@@ -130,23 +144,42 @@ def search(
         trials.append(_trial(made.artifact, estimator, tuple(layers), types))
         return trials[-1]
 
-    for kind in ESTIMATORS:
+    for kind in ESTIMATORS if has_ranges(base) else (None,):
         attempt(kind, ())
     best = max(trials, key=_quality)
     graph = rewrite.apply(enhancer.module, example, backend.rewrites).module
-    ranking = sensitivity.measure(graph, [parity_set.tiles[i] for i in worst], progress=lambda d, t: progress("sensitivity", d, t))
-    types = _elementwise(graph)
+    ranking = sensitivity.measure(
+        graph, [parity_set.tiles[i] for i in worst], bits=bits_of(base), progress=lambda d, t: progress("sensitivity", d, t)
+    )
+    types = _elementwise(graph) if has_ranges(base) else ()
     if not best.good and types:
         best = max(best, attempt(best.estimator, (), types), key=_quality)
     if not best.good:
         best = _fewest(attempt, best, [layer.layer for layer in ranking])
-    chosen = replace(
-        base,
-        estimator=best.estimator,
-        float_layers=(*base.float_layers, *best.float_layers),
-        float_types=tuple(dict.fromkeys((*base.float_types, *best.float_types))),
-    )
+    chosen = sparing(base, best.estimator, best.float_layers, best.float_types)
     return Found(backend.name, chosen, best, tuple(trials), tuple(ranking))
+
+
+def is_palette(quantize: Quantize) -> bool:
+    return quantize.precision.startswith("palettized")
+
+
+def has_ranges(quantize: Quantize) -> bool:
+    """Whether activations are rounded too, so that their ranges matter."""
+    return quantize.precision.endswith("int8")
+
+
+def bits_of(quantize: Quantize) -> int | None:
+    """Bits of the palettes; None where weights are int8."""
+    return int(quantize.precision.split("-")[1]) if is_palette(quantize) else None
+
+
+def sparing(base: Quantize, estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...]) -> Quantize:
+    """`base` with these layers spared: float, or in palettized files `SPARED_BITS`."""
+    kinds = tuple(dict.fromkeys((*base.float_types, *types)))
+    if is_palette(base):
+        return replace(base, estimator=estimator, float_types=kinds, palette_bits={**base.palette_bits, **dict.fromkeys(layers, SPARED_BITS)})
+    return replace(base, estimator=estimator, float_layers=(*base.float_layers, *layers), float_types=kinds)
 
 
 def _elementwise(graph: GraphModule) -> tuple[str, ...]:
@@ -202,24 +235,28 @@ def _quality(trial: Trial) -> tuple[bool, float]:
 
 def to_toml(found: Sequence[Found], name: str, created: str) -> str:
     """A plain recipe that says what was decided and why; `edgekit export --recipe FILE` reads it."""
-    lines = [f"description = {_value(f'Found by --recipe auto for {name}, {created}')}", "", "[quantize]", 'precision = "int8"']
+    precision = found[0].quantize.precision
+    lines = [f"description = {_value(f'Found by --recipe auto for {name}, {created}')}", "", "[quantize]", f'precision = "{precision}"']
     for one in found:
         trial = one.chosen
         cost = f", {one.cost_ms:+.1f} ms" if one.cost_ms is not None else ""
         state = "within budget" if one.good else f"OVER BUDGET in {', '.join(trial.over)}: the best of {len(one.trials)} files tried"
         lines += [
             "",
-            f"# {state}: worst tile {_db(trial.worst_psnr_db)}, mean {_db(trial.psnr_db)} on calibration pictures; {len(trial.float_layers)} float layers"
+            f"# {state}: worst tile {_db(trial.worst_psnr_db)}, mean {_db(trial.psnr_db)} on calibration pictures; {one.kept_text}"
             f"{''.join(f', float {kind}' for kind in trial.float_types)}{cost}",
             f"[backend.{one.backend}]",
         ]
-        own = {f.name: getattr(one.quantize, f.name) for f in fields(Quantize) if f.default != getattr(one.quantize, f.name)}
-        lines += [f"{key} = {_value(value)}" for key, value in own.items() if key != "precision"]
+        plain = Quantize(precision)
+        own = {f.name: getattr(one.quantize, f.name) for f in fields(Quantize) if getattr(plain, f.name) != getattr(one.quantize, f.name)}
+        lines += [f"{key} = {_value(value)}" for key, value in own.items()]
     return "\n".join(lines) + "\n"
 
 
-def _value(value: str | float | tuple[str, ...]) -> str:
-    """As TOML: JSON writes it the same way, but for DEL."""
+def _value(value: str | float | tuple[str, ...] | dict[str, int]) -> str:
+    """As TOML: JSON writes it the same way, but for DEL and tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_value(key)} = {bits}" for key, bits in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -55,7 +55,8 @@ class Lowered:
 class Backend(Protocol):
     """Frozen dataclasses with typed options fulfil this. Everything but `lower` is readable without the toolchain.
 
-    `rewrites` are applied to the network, in this order, before `lower`. `needs` are the modules whose absence means a missing toolchain.
+    `rewrites` are applied to the network, in this order, before `lower`. `needs` are the modules whose absence means a missing toolchain. `half` are the
+    precisions whose operators give fp16 on the accelerators that they are made for; `fp32_islands` says whether a recipe's `fp32_layers` can be kept out.
     """
 
     @property
@@ -68,6 +69,10 @@ class Backend(Protocol):
     def delegate(self) -> str: ...
     @property
     def precisions(self) -> tuple[Precision, ...]: ...
+    @property
+    def half(self) -> tuple[Precision, ...]: ...
+    @property
+    def fp32_islands(self) -> bool: ...
     @property
     def rewrites(self) -> tuple[str, ...]: ...
     @property

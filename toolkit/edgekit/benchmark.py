@@ -33,13 +33,15 @@ def interleaved(
         one = device()
         tile = tuple(to_io(t, artifact.inputs[0].dtype) for t in inputs)
         try:
-            latency = one.run(opened.path / artifact.file, [tile], repeats=2).latency
+            run = one.run(opened.path / artifact.file, [tile], repeats=2)
         except CannotRunHere as reason:
             skipped[artifact.name] = str(reason)
             continue
-        assert latency is not None
+        if run.latency is None:
+            skipped[artifact.name] = run.why_no_latency or "the device gives no latency"
+            continue
         devices[artifact.name] = one, opened.path / artifact.file, tile
-        first[artifact.name], samples[artifact.name] = latency, []
+        first[artifact.name], samples[artifact.name] = run.latency, []
     for number in range(rounds):
         for name, (one, file, tile) in devices.items():
             latency = one.run(file, [tile], repeats=runs).latency

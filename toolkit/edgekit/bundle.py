@@ -82,6 +82,25 @@ def read_golden(bundle: Bundle, golden: GoldenTensor) -> Tensor:
     return tensor.permute(0, 3, 1, 2).contiguous() if golden.layout == "NHWC" and tensor.ndim == 4 else tensor
 
 
+def read_note(bundle: Bundle, name: str, most: int) -> bytes | None:
+    """A file that goes along but that the manifest does not name (a chart, evidence): `name` is a relative path. None if it is absent.
+
+    Raises InvalidFile if it has more than `most` bytes, is no plain file, or lies outside the bundle.
+    """
+    where, file = bundle.path / name, _resolved(bundle.path) / name
+    try:
+        if Path(name).is_absolute() or ".." in Path(name).parts or file.parent.resolve() != file.parent:
+            raise InvalidFile(f"{where}: leads out of the bundle; expected a plain file in it")
+        data = _bytes(file, most)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidFile(f"{where}: cannot be read ({error.strerror}); expected a plain file") from error
+    if len(data) > most:
+        raise InvalidFile(f"{where}: has more than {most} bytes; expected what `edgekit export` wrote: export the bundle again")
+    return data
+
+
 def _golden_tensors(manifest: Manifest) -> list[GoldenTensor]:
     golden = manifest.golden
     return [*golden.inputs, *golden.reference, *(tensor for output in golden.artifacts for tensor in output.outputs)]

@@ -29,11 +29,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class Run:
-    """`outputs[i]` belongs to `inputs[i]`: contiguous NCHW tensors in the file's own dtype. `latency` is None when `repeats` was 0."""
+    """`outputs[i]` belongs to `inputs[i]`: contiguous NCHW tensors in the file's own dtype. `latency` is None when `repeats` was 0, or where this device's
+    time says nothing: then `why_no_latency` tells the reason."""
 
     outputs: list[tuple[Tensor, ...]]
     latency: Latency | None
     executed_by: ExecutedBy
+    why_no_latency: str | None = None
 
 
 class Device(Protocol):

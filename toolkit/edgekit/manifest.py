@@ -71,9 +71,15 @@ class ParityReference:
 class Parity:
     """An artifact's outputs against the reference's: PSNR with peak 1.0 on outputs clamped to [0, 1]. `worst_*` stand beside the means.
 
-    The dB are None if the outputs were not `finite`. `delta_*` is the reference's PSNR against ground truth minus the artifact's, over whole pictures, both
-    as saved in 8 bits, where the reference is below 36 dB; `smooth_psnr_db` is the least PSNR against the reference over the other, smooth pictures.
-    `banding` is the largest share of smooth pixels that got a contour. None without ground truth.
+    The measures are None if the outputs were not `finite`. `delta_*` is the reference's PSNR against ground truth minus the artifact's, over whole pictures,
+    both as saved in 8 bits, where the reference is below 36 dB; `smooth_psnr_db` is the least PSNR against the reference over the other, smooth pictures.
+    `ssim` is the mean over pictures, `max_abs` the largest difference of any value. `banding` is the largest share of smooth block pairs that got a contour.
+
+    Of colour: `channel_shift` is the signed mean difference (artifact minus reference) per channel over all pictures, `colour_shift` the largest absolute one
+    of any picture and channel, `tile_colour_shift` of any tile and channel; `ciede2000_mean` and `ciede2000_p99` are those of the picture where they are
+    largest. `seam_steps`: how much larger the error's step is across a tile border than any beside it, in 8-bit steps, on the worst piece of a border.
+    `dice`, `iou` (means over pictures) and `worst_iou` (least) are of a segmenter's masks; `lpips` is the mean over pictures. None: not measured, not
+    applicable, or a manifest older than the key.
     """
 
     executed_by: ExecutedBy
@@ -93,6 +99,16 @@ class Parity:
     worst_delta_psnr_db: float | None = None
     smooth_psnr_db: float | None = None
     banding: float | None = None
+    worst_ssim: float | None = None
+    channel_shift: tuple[float, ...] | None = None
+    tile_colour_shift: float | None = None
+    ciede2000_mean: float | None = None
+    ciede2000_p99: float | None = None
+    seam_steps: float | None = None
+    dice: float | None = None
+    iou: float | None = None
+    worst_iou: float | None = None
+    lpips: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,8 @@ class BudgetLine:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One model file. `quantize` is the recipe as this backend saw it (None: fp32). `why_not` has a line for `parity` and for `latency` where they are None."""
+    """One model file. `quantize` is the recipe as this backend saw it (None: fp32). `why_not` has a line for `parity` and for `latency` where they are None,
+    and for `delegation` and parity's `seam_steps` and `lpips` where they are None although they would belong."""
 
     name: str
     file: str
@@ -218,12 +235,12 @@ class Manifest:
     @staticmethod
     def from_json(text: str, where: str) -> Manifest:
         """Reads and validates. `where` opens each message. Raises InvalidFile."""
-        table = _parse(text, where)
+        table = parse_json(text, where)
         version = table.get("manifest")
         if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
             raise InvalidFile(f"{where}: is of schema version {version}, made by a newer edgekit; expected {VERSION}: pip install --upgrade edgekit")
         check(table, schema(), where)
-        manifest: Manifest = _decode(Manifest, table)
+        manifest: Manifest = decode(Manifest, table)
         return manifest
 
 
@@ -233,8 +250,8 @@ def schema() -> dict[str, Any]:
     return json.loads((files("edgekit") / "manifest.schema.json").read_text("utf-8"))
 
 
-def _parse(text: str, where: str) -> dict[str, Any]:
-    """Strict JSON: no duplicate keys, no NaN or infinity, no number that a double cannot hold, no lone surrogate."""
+def parse_json(text: str, where: str) -> dict[str, Any]:
+    """A strict JSON object: no duplicate keys, no NaN or infinity, no number that a double cannot hold, no lone surrogate."""
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -351,17 +368,17 @@ def _same(value: Any, other: Any) -> bool:
     return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
-def _decode(hint: Any, value: Any) -> Any:
+def decode(hint: Any, value: Any) -> Any:
     """Parsed, validated JSON -> the type that `hint` names."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return None if value is None else _decode(next(a for a in args if a is not type(None)), value)
+        return None if value is None else decode(next(a for a in args if a is not type(None)), value)
     if is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint)
-        return hint(**{f.name: _decode(hints[f.name], value[f.name]) for f in fields(hint) if f.name in value})
+        return hint(**{f.name: decode(hints[f.name], value[f.name]) for f in fields(hint) if f.name in value})
     if origin is tuple:
         inner = args if args[-1] is not Ellipsis else (args[0],) * len(value)
-        return tuple(_decode(a, v) for a, v in zip(inner, value, strict=True))
+        return tuple(decode(a, v) for a, v in zip(inner, value, strict=True))
     if hint in (int, float):
         return hint(value)
     return value

@@ -51,10 +51,15 @@ def ssim(a: Tensor, b: Tensor) -> float:
     return float(value.mean())
 
 
-def colour_shift(a: Tensor, b: Tensor) -> float:
-    """The largest over the channels of |mean(b - a)|: a cast that PSNR hides."""
+def channel_shift(a: Tensor, b: Tensor) -> tuple[float, ...]:
+    """Per channel, the signed mean of b - a: a cast that PSNR hides, with its direction."""
     dims = [d for d in range(a.dim()) if d != a.dim() - 3]
-    return float((b.double() - a.double()).mean(dims).abs().max())
+    return tuple((b.double() - a.double()).mean(dims).tolist())
+
+
+def colour_shift(a: Tensor, b: Tensor) -> float:
+    """The largest over the channels of |mean(b - a)|."""
+    return max(abs(shift) for shift in channel_shift(a, b))
 
 
 def banding(a: Tensor, b: Tensor) -> float:
@@ -70,3 +75,28 @@ def banding(a: Tensor, b: Tensor) -> float:
         smooth += int(flat.sum())
         jumps += int((flat & ((y.diff(dim=dim) - step).abs() > 1.5)).sum())
     return jumps / smooth if smooth else 0.0
+
+
+def dice(a: Tensor, b: Tensor) -> float | None:
+    """Twice the overlap of two sets of masks over the sum of their areas (Dice 1945), the mean over classes.
+
+    (N, classes, H, W) in [0, 1]; a pixel belongs to a class above 0.5. Classes that neither has do not count; None if there is no other.
+    """
+    both, one, two = _areas(a, b)
+    shown = one + two > 0
+    return float((2 * both[shown] / (one + two)[shown]).mean()) if bool(shown.any()) else None
+
+
+def iou(a: Tensor, b: Tensor) -> float | None:
+    """The overlap of two sets of masks over their union (Jaccard 1912), the mean over classes; masks and classes as in `dice`."""
+    both, one, two = _areas(a, b)
+    union = one + two - both
+    shown = union > 0
+    return float((both[shown] / union[shown]).mean()) if bool(shown.any()) else None
+
+
+def _areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Per class: pixels of both masks, of `a`, of `b`."""
+    x, y = (t.reshape(-1, *t.shape[-3:]) > 0.5 for t in (a, b))
+    both, one, two = ((t.sum((0, 2, 3))).double() for t in (x & y, x, y))
+    return both, one, two

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekit import bundle, capture, manifest, parity, recipe, reference, rewrite, tiles
+from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, recipe, reference, report, rewrite, tiles
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
@@ -32,6 +32,9 @@ HALO_PICTURES = 12
 
 LATENCY_RUNS = 20
 
+AUDIT_TILES = 16
+"""Calibration tiles that the fp16 audit sees beside all test tiles and the adversarial ones."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -40,6 +43,11 @@ class Job:
     backend: Backend
     recipe: recipe.Recipe
     module: nn.Module | None = None
+
+
+def is_half(job: Job) -> bool:
+    """Whether the file's operators will give fp16."""
+    return job.recipe.precision in job.backend.half
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,11 @@ def export(
     for job in jobs:
         if (reason := job.backend.refusal(job.recipe.precision)) is not None:
             raise InvalidFile(reason)
+        asked = job.recipe.for_backend(job.backend.name)
+        if asked and asked.fp32_layers and not (job.backend.fp32_islands and is_half(job)):
+            raise InvalidFile(
+                f"{job.backend.name} {job.recipe.precision} cannot keep fp32_layers {asked.fp32_layers[0]!r}; expected Core ML, or an fp32 recipe"
+            )
     bundle.check_free(out, force=force)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
         folder = Path(scratch)
@@ -97,6 +110,8 @@ def export(
             make(enhancer, target, job, example, examples, parity_set, fp32, device, folder, log, progress=lambda w, d, t: progress(w, d, t))
             for job in jobs
         ]
+        watched = examples or calibration_tiles(calibration, enhancer, size, tiling.halo, AUDIT_TILES if any(is_half(job) for job in jobs) else 0)
+        made = audited(enhancer, jobs, made, example, watched[:AUDIT_TILES], parity_set, progress)
         described = manifest.Manifest(
             edgekit=version("edgekit"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,6 +140,11 @@ def export(
         for note, text in (notes or {}).items():
             files[note] = folder / note
             files[note].write_text(text, "utf-8")
+        ran = [evidence.Given(m.artifact.name, m.artifact.sha256, [from_io(o[0]) for o in m.run.outputs]) for m in made if m.run]
+        if ran:
+            files |= evidence.gather(parity_set, fp32.outputs, ran, folder, colours=(enhancer.inputs[0].colour, enhancer.outputs[0].colour))
+        files["report.html"] = folder / "report.html"
+        files["report.html"].write_text(report.build(bundle.Bundle(folder, described)), "utf-8")
         return bundle.write(out, described, files, force=force)
 
 
@@ -142,6 +162,8 @@ def referenced(enhancer: Enhancer, parity_set: parity.ParitySet, captured: captu
     """The outputs that artifacts are compared with, under the name of the device that they are shown to belong to."""
     progress("reference", 0, len(parity_set.tiles))
     here = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+    if enhancer.tiling == "exact":
+        here = replace(here, untiled=parity.untiled(parity_set, enhancer.module))
     if captured is None:
         return here
     return capture.certify(here, captured, capture.agree(captured, enhancer, parity_set.tiles, here.outputs))
@@ -254,10 +276,15 @@ def make(
             manifest.ParityReference(fp32.device, fp32.dtype),
             run.executed_by,
             runs_equal,
+            task=enhancer.task,
+            whole=fp32.untiled,
         )
         if run.latency:
             ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None
             latency = manifest.ArtifactLatency(**asdict(run.latency), ratio_to_reference=ratio)
+        elif run.why_no_latency:
+            why_not = {"latency": run.why_no_latency}
+        why_not |= parity.why_not(measured, lowered.delegation)
     except CannotRunHere as reason:
         why_not = {"parity": str(reason), "latency": str(reason)}
     artifact = manifest.Artifact(
@@ -275,13 +302,44 @@ def make(
         parity=measured,
         latency=latency,
         why_not=why_not,
-        budget=parity.check(measured, target.budgets.get(enhancer.task)),
+        budget=parity.check(measured, target.budgets.get(enhancer.task), lowered.delegation),
         quantize=quantize,
         quantized=lowered.quantized,
         kept_float=lowered.kept_float,
         facts={**lowered.facts, "rewrites": rewritten.changes},
     )
     return Made(artifact, lowered, run)
+
+
+def audited(
+    enhancer: Enhancer,
+    jobs: Sequence[Job],
+    made: Sequence[Made],
+    example: tuple[Tensor, ...],
+    examples: Sequence[tuple[Tensor, ...]],
+    parity_set: parity.ParitySet,
+    progress: Progress,
+) -> list[Made]:
+    """Files that will compute in fp16 get the audit's summary among their facts, and the budget line `fp16_headroom`: below 1 an operator overflows."""
+    named = [*((f"calibration#{i}", tile) for i, tile in enumerate(examples)), *zip(parity_set.names, parity_set.tiles, strict=True)]
+    audits: dict[tuple[object, ...], fp16_audit.Audit] = {}
+    found = []
+    for job, one in zip(jobs, made, strict=True):
+        if not is_half(job):
+            found.append(one)
+            continue
+        module, quantize = job.module or enhancer.module, job.recipe.for_backend(job.backend.name)
+        keep = quantize.fp32_layers if quantize else ()
+        key = (job.backend.rewrites, id(module), keep)
+        if key not in audits:
+            graph = rewrite.apply(module, example, job.backend.rewrites).module
+            audits[key] = fp16_audit.audit(graph, example, named, keep=keep, progress=lambda done: progress("fp16 audit", done, len(named) + 9))
+        audit = audits[key]
+        headroom = min(audit.headroom, 1e9)
+        line = manifest.BudgetLine("fp16_headroom", headroom, 1.0, "ok" if headroom >= 1 else "over")
+        facts = {**one.artifact.facts, "fp16": {**audit.summary(), **({"overflow": audit.line()} if audit.line() else {})}}
+        found.append(replace(one, artifact=replace(one.artifact, facts=facts, budget=(*one.artifact.budget, line))))
+    return found
 
 
 def run_twice(device: Device, file: Path, parity_set: parity.ParitySet, io: str, log: Path, progress: Callable[[int, int], None]) -> tuple[Run, bool]:

@@ -7,7 +7,7 @@ The range always holds 0, because affine quantization must represent it exactly 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,6 +54,11 @@ def estimator(kind: Estimator, percentile: float = 99.99) -> RangeEstimator:
 def matches(name: str, globs: Iterable[str]) -> bool:
     """Whether a layer name fits one of the globs (`body.*.body.0`, `tail*`); case matters, `*` also crosses dots."""
     return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def told(ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
+    """Layer -> range of its output, as a manifest's `facts.ranges` has it: six digits."""
+    return {name: [float(f"{low:.6g}"), float(f"{high:.6g}")] for name, (low, high) in ranges.items()}
 
 
 def affine(lo: float, hi: float) -> tuple[float, int]:

@@ -10,8 +10,11 @@ from typing import Any, Literal
 from edgekit import toml
 from edgekit.errors import InvalidFile, UnknownName
 
-Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palettized-6", "palettized-4"]
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palettized-6", "palettized-4", "palettized-4-int8"]
 Estimator = Literal["min-max", "moving-average", "percentile", "mse"]
+
+
+PALETTE_BITS = (2, 4, 6, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,9 @@ class Quantize:
 
     `estimator` chooses each activation's range from the calibration tiles (None: what the backend does best); `percentile` serves that estimator only.
     `tiles` bounds how many calibration tiles are used. `float_layers` (globs on layer names, as `edgekit inspect` and the manifest list them) and
-    `float_types` ("conv2d", "add" ...) stay in float.
+    `float_types` ("conv2d", "add" ...) stay in float. `fp32_layers` (globs on layers or operators) stay in float32 where the rest computes in fp16: the
+    cure for an overflow that the fp16 audit found. `palette_bits` (glob on layers -> 2, 4, 6, 8, or 16 for none) are other bits for some layers of a
+    palettized file; the last glob that fits counts.
     """
 
     precision: Precision
@@ -29,6 +34,8 @@ class Quantize:
     tiles: int = 64
     float_layers: tuple[str, ...] = ()
     float_types: tuple[str, ...] = ()
+    fp32_layers: tuple[str, ...] = ()
+    palette_bits: dict[str, int] = field(default_factory=dict)
 
 
 Cost = Literal["macs", "parameters", "latency"]
@@ -114,6 +121,11 @@ def _read(where: str, name: str, table: dict[str, Any]) -> Recipe:
 def _check(quantize: Quantize, where: str) -> None:
     if not 1 <= quantize.tiles <= 10_000:
         raise InvalidFile(f"{where}: tiles is {quantize.tiles}; expected 1 to 10000")
+    for glob, bits in quantize.palette_bits.items():
+        if bits not in PALETTE_BITS:
+            raise InvalidFile(f"{where}: palette_bits of '{glob[:60]}' is {bits}; expected one of {', '.join(map(str, PALETTE_BITS))}")
+    if quantize.palette_bits and not quantize.precision.startswith("palettized"):
+        raise InvalidFile(f"{where}: palette_bits with precision {quantize.precision}; expected a palettized precision")
     if not 50 < quantize.percentile <= 100:
         raise InvalidFile(f"{where}: percentile is {quantize.percentile}; expected above 50, at most 100")
 

@@ -17,7 +17,8 @@ from edgekit.device import Latency
 
 @dataclass(frozen=True)
 class Reference:
-    """`outputs[i]` is the network's answer to tile i, (1, C, H, W) float32 clamped to [0, 1]. `captured` is ISO 8601 in UTC."""
+    """`outputs[i]` is the network's answer to tile i, (1, C, H, W) float32 clamped to [0, 1]. `captured` is ISO 8601 in UTC. `untiled` are whole results of
+    some pictures by their index (`parity.untiled`)."""
 
     outputs: list[Tensor]
     device: str
@@ -25,6 +26,7 @@ class Reference:
     captured: str
     latency: Latency | None = None
     flags: dict[str, Any] = field(default_factory=dict)
+    untiled: dict[int, Tensor] = field(default_factory=dict)
 
 
 def capture(

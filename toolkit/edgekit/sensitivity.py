@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgekit import metrics
+from edgekit import metrics, palette
 from edgekit.quantize import affine
 
 aten = torch.ops.aten
@@ -29,11 +29,16 @@ class LayerSensitivity:
 
 
 def measure(
-    graph: GraphModule, tiles: Sequence[tuple[Tensor, ...]], *, progress: Callable[[int, int], None] = lambda done, total: None
+    graph: GraphModule,
+    tiles: Sequence[tuple[Tensor, ...]],
+    *,
+    bits: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[LayerSensitivity]:
     """The convolutions of an ATen graph, most sensitive first.
 
     A layer is rounded as int8 files round it: weights per output channel, symmetric; its input and its output over their ranges on `tiles`, 256 levels.
+    With `bits` only its weights change: to a palette of 2^bits values, the nearest ones.
     Names are those of recipes: `body.0.body.0` for the convolution that reads `body.0.body.0.weight`.
     """
     layers = {name: node for node in graph.graph.nodes if node.target in WEIGHTED and (name := layer_name(node))}
@@ -43,7 +48,10 @@ def measure(
         floats = [_Run(graph, watch=watched, ranges=ranges)(tile) for tile in tiles]
         found = []
         for number, (name, node) in enumerate(layers.items()):
-            psnr = [metrics.psnr_db(expected, _Run(graph, rounded=node, ranges=ranges)(tile)) for expected, tile in zip(floats, tiles, strict=True)]
+            psnr = [
+                metrics.psnr_db(expected, _Run(graph, rounded=node, bits=bits, ranges=ranges)(tile))
+                for expected, tile in zip(floats, tiles, strict=True)
+            ]
             found.append(LayerSensitivity(name, min(psnr), sum(psnr) / len(psnr)))
             progress(number + 1, len(layers))
     return sorted(found, key=lambda s: s.worst_psnr_db)
@@ -58,10 +66,16 @@ class _Run(Interpreter):
     """Executes the graph; notes the ranges of `watch`, or rounds one node's operands and result."""
 
     def __init__(
-        self, graph: GraphModule, *, ranges: dict[Node, tuple[float, float]], watch: set[Node] | None = None, rounded: Node | None = None
+        self,
+        graph: GraphModule,
+        *,
+        ranges: dict[Node, tuple[float, float]],
+        watch: set[Node] | None = None,
+        rounded: Node | None = None,
+        bits: int | None = None,
     ) -> None:
         super().__init__(graph)
-        self._ranges, self._watch, self._rounded = ranges, watch or set(), rounded
+        self._ranges, self._watch, self._rounded, self._bits = ranges, watch or set(), rounded, bits
 
     def __call__(self, tile: tuple[Tensor, ...]) -> Tensor:
         result = self.run(*tile)
@@ -71,6 +85,8 @@ class _Run(Interpreter):
         if n is self._rounded:
             arguments, options = self.fetch_args_kwargs_from_env(n)
             source, weight, *rest = arguments
+            if self._bits:
+                return n.target(source, palette.snap(weight, palette.cluster(weight, self._bits)), *rest, **options)  # type: ignore[operator]
             value = n.target(self._round(source, n.all_input_nodes[0]), _round_weight(weight, WEIGHTED[n.target]), *rest, **options)  # type: ignore[operator]
             return self._round(value, n)
         value = super().run_node(n)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -68,6 +68,8 @@ def again(
     parity_set = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
     fp32 = referenced(enhancer, parity_set, captured, progress)
     artifacts = []
+    limited = {field.name for field in fields(Budget)}
+    executed = (limited | set(parity.ALWAYS)) - {"delegated_share"}
     with TemporaryDirectory(prefix="edgekit-") as folder:
         for artifact in described.artifacts:
             try:
@@ -80,17 +82,21 @@ def again(
                     lambda done, total, name=artifact.name: progress(f"{name}: running", done, total),
                 )
             except CannotRunHere as reason:
-                lines = tuple(replace(line, measured=None, status="not measured") for line in artifact.budget)
+                lines = tuple(replace(line, measured=None, status="not measured") if line.name in executed else line for line in artifact.budget)
                 artifacts.append(replace(artifact, parity=None, latency=None, why_not={"parity": str(reason), "latency": str(reason)}, budget=lines))
                 continue
             by = manifest.ParityReference(fp32.device, fp32.dtype)
-            measured = parity.compare(parity_set, fp32.outputs, [from_io(o[0]) for o in run.outputs], by, run.executed_by, equal)
+            outputs = [from_io(o[0]) for o in run.outputs]
+            measured = parity.compare(parity_set, fp32.outputs, outputs, by, run.executed_by, equal, task=enhancer.task, whole=fp32.untiled)
             latency = None
             if run.latency:
                 ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None
                 latency = manifest.ArtifactLatency(**asdict(run.latency), ratio_to_reference=ratio)
-            limits = {line.name: line.budget for line in artifact.budget if line.name not in ("finite", "runs_equal")}
-            lines = parity.check(measured, Budget(**limits))
-            artifacts.append(replace(artifact, parity=measured, latency=latency, why_not={}, budget=lines))
+            limits = {line.name: line.budget for line in artifact.budget if line.name in limited}
+            others = tuple(line for line in artifact.budget if line.name not in limited | set(parity.ALWAYS))
+            lines = (*parity.check(measured, Budget(**limits), artifact.delegation), *others)
+            why_not = {"latency": run.why_no_latency} if run.why_no_latency else {}
+            why_not |= parity.why_not(measured, artifact.delegation)
+            artifacts.append(replace(artifact, parity=measured, latency=latency, why_not=why_not, budget=lines))
     record = manifest.Reference(fp32.device, fp32.dtype, fp32.captured, fp32.flags)
     return replace(opened, manifest=replace(described, artifacts=tuple(artifacts), reference=record))

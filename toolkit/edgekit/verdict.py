@@ -36,8 +36,13 @@ def judge(manifest: Manifest) -> Verdict:
             f"within budget and the fastest of {others + 1} on this machine ({_number(best.latency.median_ms)} ms a tile)"
             if best.latency
             else "within budget"
+            + f" and the smallest of {others + 1}" * bool(others)
+            + "; its speed was not measured: " * bool(best.why_not.get("latency"))
+            + best.why_not.get("latency", "")
         )
-        return Verdict(best.name, why + "; measure both on your phone before you decide" * bool(others), tuple(over), tuple(unmeasured))
+        return Verdict(
+            best.name, why + "; measure both on your phone before you decide" * bool(others and best.latency), tuple(over), tuple(unmeasured)
+        )
     if blind and not over:
         return Verdict(
             None,
@@ -53,4 +58,6 @@ def _number(value: float | None) -> str:
 
 
 def _where(artifact: Artifact, line: str) -> str:
+    if line == "fp16_headroom":
+        return f" ({artifact.facts.get('fp16', {}).get('overflow', 'see facts.fp16 in the manifest')})"
     return f" (worst tile {artifact.parity.worst_tile})" if artifact.parity and line == "worst_psnr_db" else ""

@@ -1,4 +1,4 @@
-"""Core ML packages (ML Programs) for iOS and macOS apps. Converted anywhere, executed on macOS and iOS only."""
+"""Core ML packages (ML Programs) for iOS and macOS apps. Converted anywhere; executed by macOS and iOS, and by our evaluator elsewhere."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class CoreML:
     name = "coreml"
     suffix = ".mlpackage"
     layout: ClassVar[Layout] = "NCHW"
-    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8-weights", "int8", "palettized-6", "palettized-4")
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8-weights", "int8", "palettized-6", "palettized-4", "palettized-4-int8")
+    half: ClassVar[tuple[Precision, ...]] = ("fp16", "int8-weights", "int8", "palettized-6", "palettized-4", "palettized-4-int8")
+    fp32_islands = True
     rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
     needs = ("coremltools", "sklearn")
 
@@ -45,6 +47,8 @@ class CoreML:
 
     def refusal(self, precision: str) -> str | None:
         """See `edgekit.backend.Backend`."""
+        if precision == "palettized-4-int8" and self.minimum_deployment_target == "iOS17":
+            return 'coreml makes palettized-4-int8 for iOS 18 and later: set minimum_deployment_target = "iOS18", or use palettized-4'
         if precision in self.precisions:
             return None
         if precision == "int8-dynamic":

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
-from edgekit.errors import InvalidFile
-from edgekit_targets.coreml.library import ct, milproto, types
+from edgekit_targets.coreml import constants, package
+from edgekit_targets.coreml.library import types
 
 INT8 = ("constexpr_affine_dequantize", "constexpr_blockwise_shift_scale")
 PALETTE = ("constexpr_lut_to_dense",)
@@ -58,15 +57,7 @@ class Package:
 
 def read(file: Path) -> Package:
     """Reads the package back from disk. Raises InvalidFile if it is missing, cut off or not an ML Program."""
-    if not file.is_dir():
-        raise InvalidFile(f"{file}: no such package; expected an .mlpackage folder")
-    try:
-        model = ct.models.MLModel(str(file), skip_model_load=True)
-        specification = model.get_spec()
-        program = milproto.load(specification, specification.specificationVersion, model.weights_dir or "")
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError, AssertionError, DecodeError) as error:
-        lines = str(error).splitlines()
-        raise InvalidFile(f"{file}: not a readable ML Program ({lines[0][:200] if lines else type(error).__name__}); export it again") from error
+    specification, program = package.load(file)
     operators, layers = [], []
     for operation in program.functions["main"].operations:
         if operation.op_type == "const":
@@ -101,7 +92,4 @@ def read(file: Path) -> Package:
 
 def _unpacked(variable: Any) -> np.ndarray:
     """A constant's values as float32, decompressed as Core ML does."""
-    value = variable.val
-    if value is None:
-        value = variable.op.materialized_val_inference()
-    return np.asarray(value, dtype=np.float32)
+    return np.asarray(constants.value_of(variable.op), dtype=np.float32)

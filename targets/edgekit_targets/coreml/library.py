@@ -19,8 +19,9 @@ import coremltools as ct
 import coremltools.optimize.coreml as cto
 from coremltools.converters.mil.frontend.milproto import load as milproto
 from coremltools.converters.mil.mil import types
+from coremltools.converters.mil.mil.scope import ScopeSource
 
 if _hidden:
     del sys.modules["tensorflow"]
 
-__all__ = ["ct", "cto", "milproto", "types"]
+__all__ = ["ScopeSource", "ct", "cto", "milproto", "types"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 from edgekit.backend import Lowered, TensorSpec
 from edgekit.errors import LoweringError, MissingToolchain
-from edgekit.quantize import matches
-from edgekit_targets.coreml import inspect, package, w8a8
-from edgekit_targets.coreml.library import ct, cto
+from edgekit.quantize import matches, told
+from edgekit_targets.coreml import inspect, package, palettize, w8a8
+from edgekit_targets.coreml.library import ScopeSource, ct, cto
 
 if TYPE_CHECKING:
     from edgekit.recipe import Quantize
@@ -28,6 +28,14 @@ COMPRESSED = ("conv", "conv_transpose", "linear")
 
 FLOAT_TYPES = {"conv2d": "conv", "conv_transpose2d": "conv_transpose", "linear": "linear"}
 """A recipe's `float_types` -> MIL operators; other types have no weights and are float in any case, except in int8."""
+
+
+KIND = {
+    torch.ops.aten.conv2d.default: "conv",
+    torch.ops.aten.conv_transpose2d.input: "conv_transpose",
+    torch.ops.aten.linear.default: "linear",
+}
+"""Operator of the exported graph -> of the ML Program."""
 
 
 def lower(
@@ -43,15 +51,23 @@ def lower(
             f'coreml: the network takes {example[0].dtype} tensors, which Core ML has not: use io = "float32" for the target and io = "image" '
             "for this artifact, which takes 8-bit pixel buffers"
         )
-    graph, quantized_graph = to_graph(module, example), None
-    if quantize and precision == "int8":
-        quantized_graph = w8a8.quantize(graph, quantize, tiles)
+    graph, quantized_graph, bits = to_graph(module, example), None, {}
+    if quantize and precision.startswith("palettized"):
+        with_levels = options.minimum_deployment_target != "iOS17"
+        bits = palettize.palettize(graph, quantize, tiles, int(precision.split("-")[1]), whole_levels=precision.endswith("-int8") and with_levels)
+    if quantize and precision in ("int8", "palettized-4-int8"):
+        quantized_graph = w8a8.quantize(graph, quantize, tiles, weights=precision == "int8")
     program = _program(_Levels(graph) if options.io == "image" else graph, example)
-    model = _convert(program, options, example, precision)
-    if quantize and precision not in ("fp32", "fp16", "int8"):
-        model = _compress(model, program, quantize)
+    islands = _islands(program, quantize)
+    model = _convert(program, options, example, precision, islands)
+    if quantize and precision == "int8-weights":
+        model = _compress(model, _exempt(model, program, quantize.float_layers, quantize.float_types), cto.linear_quantize_weights, LEVELS)
+    elif quantize and bits:
+        model = _store_palettes(model, program, bits, whole_levels=precision.endswith("-int8"))
     elif quantize and precision == "fp16" and (quantize.float_layers or quantize.float_types):
-        raise LoweringError("coreml: fp16 converts the whole graph; float_layers and float_types do not apply: leave them out")
+        raise LoweringError(
+            "coreml: fp16 rounds no layer to integers, so float_layers and float_types do not apply; fp32_layers keeps layers out of fp16"
+        )
     model.author = "edgekit"
     model.short_description = f"Image enhancer, {precision}: one tile of RGB pixels in, one enhanced tile out"
     model.version = version("edgekit")
@@ -63,12 +79,16 @@ def lower(
         "minimum_deployment_target": options.minimum_deployment_target,
         "compute_units": options.compute_units,
         "io": options.io,
+        **({"fp32_operators": sorted(islands)} if islands else {}),
         "operators": contents.counts(),
         "deterministic": True,
     }
     if quantized_graph is not None:
-        facts |= {"activations": "int8, symmetric; uint8 where nothing is negative", "weights": "int8, symmetric, per channel"}
-        facts |= {"estimator": quantized_graph.estimator, "calibration_tiles": quantized_graph.tiles}
+        facts |= {"activations": "int8, symmetric; uint8 where nothing is negative"}
+        facts |= {} if bits else {"weights": "int8, symmetric, per channel"}
+        facts |= {"estimator": quantized_graph.estimator, "calibration_tiles": quantized_graph.tiles, "ranges": told(quantized_graph.ranges)}
+    if bits:
+        facts |= {"weights": "a palette per layer, fitted to the layers' outputs on calibration tiles", "palette_bits": bits}
     return Lowered(
         file=out,
         inputs=tuple(_spec(name, tuple(t.shape), options) for name, t in zip(_input_names(program), example, strict=True)),
@@ -120,7 +140,7 @@ def _output_shape(program: ExportedProgram) -> tuple[int, ...]:
     return tuple(int(side) for side in results[0].meta["val"].shape)  # type: ignore[index,union-attr]
 
 
-def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, ...], precision: str) -> ct.models.MLModel:
+def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, ...], precision: str, islands: set[str]) -> ct.models.MLModel:
     shapes = [tuple(t.shape) for t in example]
     names = _input_names(program)
     if options.io == "image":
@@ -135,12 +155,57 @@ def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, .
             inputs=inputs,
             outputs=outputs,
             minimum_deployment_target=getattr(ct.target, options.minimum_deployment_target),
-            compute_precision=ct.precision.FLOAT32 if precision == "fp32" else ct.precision.FLOAT16,
+            compute_precision=ct.precision.FLOAT32 if precision == "fp32" else _half_but(program, islands),
             skip_model_load=True,
         )
     except Exception as error:  # the converter raises many types, bare ones included
         raise LoweringError(f"coremltools could not convert the network: {_first_line(error)}") from error
     return model
+
+
+def _islands(program: ExportedProgram, quantize: Quantize | None) -> set[str]:
+    """Names of the operators that `fp32_layers` keep out of fp16: those of a layer whose path fits, or whose own name does, and those that read their
+    results, which would be rounded on the way otherwise (as int8 levels, too: what they stand for is as large). Their int8 weights come with them."""
+    globs = quantize.fp32_layers if quantize else ()
+    signature = program.graph_signature
+    paths = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    layers: dict[Node, set[str]] = {}
+    for node in program.graph.nodes:
+        if node.op == "call_function":
+            read = [paths[a.name] for a in node.all_input_nodes if a.name in paths]
+            layers[node] = {node.name, *(path.removeprefix("network.").rpartition(".")[0] for path in read)}
+    for glob in globs:
+        if not any(matches(name, [glob]) for names in layers.values() for name in names):
+            raise LoweringError(
+                f"coreml: fp32_layers has '{glob}', which fits no operator; operators are {', '.join(n.name for n in list(layers)[:6])} ..."
+            )
+    kept = [node for node, names in layers.items() if any(matches(name, globs) for name in names)]
+    found = {*kept, *(reader for node in kept for reader in _readers(node))}
+    return {node.name for node in (*found, *(a for node in found for a in node.all_input_nodes if a.target is w8a8.WEIGHT_LEVELS))}
+
+
+def _readers(node: Node) -> Iterator[Node]:
+    for user in node.users:
+        if user.op == "call_function":
+            yield user
+            if user.target in w8a8.LEVELS:
+                yield from _readers(user)
+
+
+def _half_but(program: ExportedProgram, islands: set[str]) -> Any:
+    """fp16 for all operators but those that the converter makes of `islands`. Of one it can make several with names of their own, and its passes merge
+    them; so each operator carries the number of its node, as coremltools hands it on."""
+    if not islands:
+        return ct.precision.FLOAT16
+    for number, node in enumerate(program.graph.nodes):
+        node.meta["debug_handle"] = number
+    numbers = {number for number, node in enumerate(program.graph.nodes) if node.name in islands}
+
+    def is_half(operation: Any) -> bool:
+        carried = operation.scopes.get(ScopeSource.EXIR_DEBUG_HANDLE) or []
+        return operation.name not in islands and not numbers.intersection(carried)
+
+    return ct.transform.FP16ComputePrecision(op_selector=is_half)
 
 
 def _colours(shape: tuple[int, ...]) -> Any:
@@ -150,40 +215,50 @@ def _colours(shape: tuple[int, ...]) -> Any:
     return layouts[shape[1]]
 
 
-def _compress(model: ct.models.MLModel, program: ExportedProgram, quantize: Quantize) -> ct.models.MLModel:
-    """int8-weights, palettized-6, palettized-4: the file holds compressed weights, the arithmetic stays fp16."""
-    exempt = _exempt(model, program, quantize)
-    float_types = {FLOAT_TYPES[t] for t in quantize.float_types if t in FLOAT_TYPES}
-    if quantize.precision == "int8-weights":
-        config: Any = cto.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_channel", weight_threshold=0)
-        compress: Any = cto.linear_quantize_weights
-    else:
-        bits = int(quantize.precision.removeprefix("palettized-"))
-        # One table per layer, for iOS 18 too: below 10,000 weights coremltools clusters loosely, so tables per channel group were worse (33.0 against
-        # 37.4 dB with 4 bits on EDSR), and layers whose channels do not divide stayed float.
-        config = cto.OpPalettizerConfig(mode="kmeans", nbits=bits, granularity="per_tensor", weight_threshold=0)
-        compress = cto.palettize_weights
-    kinds = {kind: config for kind in COMPRESSED if kind not in float_types}
+LEVELS: Any = cto.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_channel", weight_threshold=0)
+LEVELS_PER_TENSOR: Any = cto.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_tensor", weight_threshold=0)
+PALETTE: Any = cto.OpPalettizerConfig(mode="unique", granularity="per_tensor", weight_threshold=0)
+
+
+def _compress(model: ct.models.MLModel, exempt: Sequence[str], compress: Any, config: Any, **options: Any) -> ct.models.MLModel:
+    """The file holds compressed weights, its operators stay what they are. `exempt` names constants."""
+    choices: Any = {"op_type_configs": dict.fromkeys(COMPRESSED, config), "op_name_configs": dict.fromkeys(exempt)}
     try:
-        choices: Any = {"op_type_configs": kinds, "op_name_configs": dict.fromkeys(exempt)}
-        return compress(model, cto.OptimizationConfig(global_config=None, **choices))
+        return compress(model, cto.OptimizationConfig(global_config=None, **choices), **options)
     except ModuleNotFoundError as error:
-        raise MissingToolchain(f"coreml {quantize.precision}", "scikit-learn", "coreml") from error
+        raise MissingToolchain("coreml weight compression", "scikit-learn", "coreml") from error
     except (ValueError, RuntimeError, AssertionError) as error:
         raise LoweringError(f"coremltools could not compress the weights: {_first_line(error)}") from error
 
 
-def _exempt(model: ct.models.MLModel, program: ExportedProgram, quantize: Quantize) -> list[str]:
-    """Names of the MIL constants that the recipe's `float_layers` keep."""
-    unknown = [t for t in quantize.float_types if t not in (*FLOAT_TYPES, *w8a8.FLOAT_TYPES)]
+def _store_palettes(model: ct.models.MLModel, program: ExportedProgram, bits: Mapping[str, int], *, whole_levels: bool) -> ct.models.MLModel:
+    """The weights have few values already: they are stored as what they are, a table and indices; with `whole_levels` the table as int8 and a scale."""
+    constants = cto.get_weights_metadata(model, weight_threshold=0)
+    layers = _constants(program)
+    exempt = [name for name in constants if layers.get(name.removesuffix("_to_fp16")) not in bits]
+    made = _compress(model, exempt, cto.palettize_weights, PALETTE)
+    return _compress(made, (), cto.linear_quantize_weights, LEVELS_PER_TENSOR, joint_compression=True) if whole_levels else made
+
+
+def _constants(program: ExportedProgram) -> dict[str, str]:
+    """Name of each weight's constant -> the layer's module path."""
+    return {placeholder: _layer(path) for placeholder, path in program.graph_signature.inputs_to_parameters.items() if path.endswith(".weight")}
+
+
+def _exempt(model: ct.models.MLModel, program: ExportedProgram, globs: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    """Names of the constants that the recipe's `float_layers` and `float_types` keep."""
+    unknown = [t for t in kinds if t not in (*FLOAT_TYPES, *w8a8.FLOAT_TYPES)]
     if unknown:
         raise LoweringError(f"coreml: float_types has '{unknown[0]}'; expected some of {', '.join(w8a8.FLOAT_TYPES)}")
-    layers = {placeholder: _layer(path) for placeholder, path in program.graph_signature.inputs_to_parameters.items() if path.endswith(".weight")}
-    for glob in quantize.float_layers:
+    layers = _constants(program)
+    for glob in globs:
         if not any(matches(layer, [glob]) for layer in layers.values()):
             raise LoweringError(f"coreml: float_layers has '{glob}', which fits no layer; layers are {', '.join(list(layers.values())[:6])} ...")
+    operators = {FLOAT_TYPES[t] for t in kinds if t in FLOAT_TYPES}
+    by_kind = {a.name for n in program.graph.nodes if KIND.get(n.target) in operators for a in n.all_input_nodes[1:2]}
     constants = cto.get_weights_metadata(model, weight_threshold=0)
-    return [name for name in constants if matches(layers.get(name.removesuffix("_to_fp16"), ""), quantize.float_layers)]
+    bare = {name: name.removesuffix("_to_fp16") for name in constants}
+    return [name for name in constants if matches(layers.get(bare[name], ""), globs) or bare[name] in by_kind]
 
 
 def _layer(path: str) -> str:
@@ -211,7 +286,11 @@ def _layers_by_operator(program: ExportedProgram) -> dict[str, str]:
 
 def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(quantized, kept float) layers as the file on disk has them. Raises LoweringError if the precision did not reach the file."""
-    wanted = {"int8-weights": inspect.INT8, "int8": inspect.INT8, "palettized-6": inspect.PALETTE, "palettized-4": inspect.PALETTE}.get(precision)
+    wanted = {
+        "int8-weights": inspect.INT8,
+        "int8": inspect.INT8,
+        **dict.fromkeys(("palettized-6", "palettized-4", "palettized-4-int8"), inspect.PALETTE),
+    }.get(precision)
     if wanted is None:
         return (), ()
     quantized, kept = [], []
@@ -220,7 +299,7 @@ def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str
         (quantized if layer.stored in wanted else kept).append(name)
     if not quantized:
         raise LoweringError(f"coreml: no layer's weights are stored as {precision}; nothing was quantized")
-    if precision == "int8" and not contents.counts().get("quantize"):
+    if precision in ("int8", "palettized-4-int8") and not contents.counts().get("quantize"):
         raise LoweringError("coreml: the file has no quantize operator; the activations stayed float")
     return tuple(quantized), tuple(kept)
 

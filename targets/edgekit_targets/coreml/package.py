@@ -1,4 +1,4 @@
-"""Writing an .mlpackage so that the same network gives the same bytes."""
+"""Writing an .mlpackage so that the same network gives the same bytes, and opening one that may be damaged."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from edgekit_targets.coreml.library import ct
+from google.protobuf.message import DecodeError
+
+from edgekit.errors import InvalidFile
+from edgekit_targets.coreml.library import ct, milproto
 
 DATE = "com.github.apple.coremltools.conversion_date"
 DEBUG = "executorch_debug_handle_mapping.json"
 SPECIFICATION = Path("Data/com.apple.CoreML/model.mlmodel")
+
+UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError, AssertionError, MemoryError, DecodeError)
+"""What coremltools raises when the files of a package do not fit together."""
 
 
 def save(model: ct.models.MLModel, out: Path) -> None:
@@ -24,6 +30,25 @@ def save(model: ct.models.MLModel, out: Path) -> None:
     specification.description.metadata.userDefined.pop(DATE, None)
     (out / SPECIFICATION).write_bytes(specification.SerializeToString(deterministic=True))
     _name_by_contents(out)
+
+
+def load(file: Path) -> tuple[Any, Any]:
+    """(specification, MIL program) of a package on disk. Raises InvalidFile if it is missing, cut off or not an ML Program."""
+    if not file.is_dir():
+        raise InvalidFile(f"{file}: no such package; expected an .mlpackage folder")
+    try:
+        model = ct.models.MLModel(str(file), skip_model_load=True)
+        specification: Any = model.get_spec()
+        program: Any = milproto.load(specification, specification.specificationVersion, model.weights_dir or "")
+        program.functions["main"]
+    except UNREADABLE as error:
+        raise unreadable(file, error) from error
+    return specification, program
+
+
+def unreadable(file: Path, error: BaseException) -> InvalidFile:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return InvalidFile(f"{file}: not a readable ML Program ({lines[0][:200]}); export it again")
 
 
 def size(out: Path) -> int:

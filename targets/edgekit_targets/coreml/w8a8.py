@@ -32,6 +32,10 @@ INT8 = (aten.conv2d.default, aten.linear.default)
 ACTIVATIONS = (aten.relu.default, aten.relu_.default, aten.leaky_relu.default, aten.silu.default, aten.hardswish.default, aten.hardtanh.default)
 """Fused with the convolution before them; the quantize operator stands behind."""
 
+LEVELS = (quantized_ops.quantize_per_tensor.default, quantized_ops.dequantize_per_tensor.default)
+"""From float to levels and back."""
+WEIGHT_LEVELS = quantized_ops.dequantize_per_channel.default
+
 FLOAT_TYPES = {
     "conv2d": aten.conv2d.default,
     "conv_transpose2d": aten.conv_transpose2d.input,
@@ -46,10 +50,14 @@ class Quantized:
     layers: tuple[str, ...]
     estimator: Estimator
     tiles: int
+    ranges: dict[str, tuple[float, float]]
+    """Of each layer's output, its activation included."""
 
 
-def quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]]) -> Quantized:
-    """Changes `graph` (ATen operators, float32) in place. Raises LoweringError if there is nothing to quantize or nothing to calibrate with."""
+def quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tensor, ...]], *, weights: bool = True) -> Quantized:
+    """Changes `graph` (ATen operators, float32) in place; without `weights` only the activations.
+
+    Raises LoweringError if there is nothing to quantize or nothing to calibrate with."""
     if not tiles:
         raise LoweringError("coreml: int8 needs calibration tiles; got none")
     chosen = _chosen(graph, quantize)
@@ -64,11 +72,12 @@ def quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tenso
         _quantize_activation(graph, tensor, *bounds.get(tensor, ranges.get(tensor, (0.0, 0.0))), known=tensor in bounds or _is_never_negative(tensor))
     layers = [node for node in chosen if node.target in INT8]
     names = [_layer(node) for node in layers]
-    for node in layers:
+    outputs = {_layer(node): bounds.get(tensor := _fused(node)) or ranges.get(tensor) for node in layers}
+    for node in layers if weights else ():
         _quantize_weight(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    return Quantized(graph, tuple(names), kind, min(len(tiles), quantize.tiles))
+    return Quantized(graph, tuple(names), kind, min(len(tiles), quantize.tiles), {name: found for name, found in outputs.items() if found})
 
 
 def _layer(node: Node) -> str:

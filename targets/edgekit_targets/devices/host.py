@@ -26,7 +26,8 @@ class Host:
         self._open: tuple[Path, tuple[int, int], Any] | None = None
 
     def session(self, file: Path) -> Any:
-        """The opened model: callable on a tuple of tensors, with `threads`. Raises CannotRunHere, MissingToolchain, InvalidFile."""
+        """The opened model: callable on a tuple of tensors, with `threads`; one that is no runtime of its own says `executed_by` and
+        `why_no_latency`. Raises CannotRunHere, MissingToolchain, InvalidFile."""
         runtime = RUNTIMES.get(file.suffix)
         if runtime is None:
             raise CannotRunHere(f"{file.name}: no runtime for '{file.suffix}' on this machine; known: {', '.join(RUNTIMES)}")
@@ -44,11 +45,12 @@ class Host:
         outputs = [tuple(session(tuple(contiguous(t) for t in tile))) for tile in inputs]
         peak_mb = memory.added_mb()
         latency = None
-        if repeats:
+        why_not = getattr(session, "why_no_latency", None)
+        if repeats and not why_not:
             tile = tuple(contiguous(t) for t in inputs[0])
             median, p90 = timed(lambda: session(tile), repeats)
             latency = Latency(median, p90, repeats, session.threads, name(), peak_mb)
-        return Run(outputs, latency, "host")
+        return Run(outputs, latency, getattr(session, "executed_by", "host"), why_not)
 
 
 def contiguous(tensor: Tensor) -> Tensor:

@@ -29,7 +29,12 @@ class ExecuTorch:
     suffix = ".pte"
     layout: Layout = "NCHW"
     rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    fp32_islands = False
     needs = ("executorch", "torchao")
+
+    @property
+    def half(self) -> tuple[Precision, ...]:
+        return ()
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

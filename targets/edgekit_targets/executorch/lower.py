@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgekit.backend import Delegation, DType, Lowered, TensorSpec
 from edgekit.errors import LoweringError
+from edgekit.quantize import told
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.executorch.host import Session, contiguous
 from edgekit_targets.executorch.quantizer import WEIGHTED, DynamicQuantizer, StaticQuantizer, exempted, layers
@@ -49,10 +51,8 @@ def lower(
     example = tuple(contiguous(t) for t in example)
     try:
         with torch.no_grad():
-            graph = _graph(module, example)
-            quantized, kept = (), tuple(layers(graph))
-            if quantize is not None:
-                graph, quantized, kept = _quantize(graph, quantize, tiles if quantize.precision == "int8" else [example])
+            prepared = prepare(module, example, quantize, tiles)
+            graph, quantized, kept = prepared.graph, prepared.quantized, prepared.kept_float
             result = graph(*example)
             outputs = result if isinstance(result, tuple | list) else (result,)
             edge, refused = _lower(options, torch.export.export(graph, example))
@@ -73,10 +73,35 @@ def lower(
         delegation=delegation,
         quantized=quantized,
         kept_float=kept if quantize is not None else (),
-        facts={"estimator": quantize.estimator or DEFAULT_ESTIMATOR, "calibration_tiles": len(tiles[: quantize.tiles])}
+        facts={
+            "estimator": quantize.estimator or DEFAULT_ESTIMATOR,
+            "calibration_tiles": len(tiles[: quantize.tiles]),
+            "ranges": told(_output_ranges(prepared)),
+        }
         if quantize is not None and quantize.precision == "int8"
         else {},
     )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The graph that is lowered. `names`: node -> layer; `quantized` and `kept_float` are the layers with and without quantize and dequantize nodes."""
+
+    graph: GraphModule
+    names: dict[str, str]
+    quantized: tuple[str, ...]
+    kept_float: tuple[str, ...]
+
+
+def prepare(module: nn.Module, example: tuple[Tensor, ...], quantize: Quantize | None, tiles: Sequence[tuple[Tensor, ...]]) -> Prepared:
+    """Everything before lowering: export and PT2E quantization. Raises LoweringError, and what torch.export and torchao raise."""
+    with torch.no_grad():
+        graph = _graph(module, example)
+        names = {node.name: name for name, node in layers(graph).items()}
+        if quantize is None:
+            return Prepared(graph, names, (), tuple(names.values()))
+        graph, quantized, kept = _quantize(graph, quantize, tiles if quantize.precision == "int8" else [example])
+        return Prepared(graph, names, quantized, kept)
 
 
 def _graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
@@ -108,6 +133,19 @@ def _quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tens
             f"{quantize.precision}: no convolution was quantized ({len(found)} candidates); check float_layers and float_types, or use fp32"
         )
     return converted, tuple(done), tuple(name for name in found.values() if name not in done)
+
+
+def _output_ranges(prepared: Prepared) -> dict[str, tuple[float, float]]:
+    """Layer -> what its output's int8 levels reach, where the output, or the activation behind it, is rounded."""
+    found = {}
+    for node in prepared.graph.graph.nodes:
+        if node.target is torch.ops.quantized_decomposed.quantize_per_tensor.default:
+            source, scale, zero, low, high = node.args[:5]
+            while source.name not in prepared.names and len(source.all_input_nodes) == 1:
+                source = source.all_input_nodes[0]
+            if source.name in prepared.names:
+                found[prepared.names[source.name]] = ((low - zero) * scale, (high - zero) * scale)
+    return found
 
 
 def _one_dequantize_per_user(graph: GraphModule) -> None:

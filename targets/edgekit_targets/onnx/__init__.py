@@ -40,11 +40,16 @@ class Onnx:
     suffix = ".onnx"
     layout: ClassVar[Layout] = "NCHW"
     rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    fp32_islands = False
     needs = ("onnx", "onnxruntime", "onnxscript")
 
     @property
     def delegate(self) -> str:
         return "tensorrt" if self.dialect == "tensorrt" else "cpu"
+
+    @property
+    def half(self) -> tuple[Precision, ...]:
+        return ("fp16",) if self.dialect == "tensorrt" else ()
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

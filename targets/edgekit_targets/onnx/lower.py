@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from edgekit.backend import DType, Lowered, TensorSpec
 from edgekit.errors import LoweringError
+from edgekit.quantize import told
 from edgekit_targets.onnx import graphs, quantizers, tensorrt_audit
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def lower(
         if not symmetric:
             facts["note"] = "on x86 without VNNI set session.x64quantprecision to 1: u8 x s8 products saturate there"
         facts |= {"estimator": quantize.estimator or quantizers.DEFAULT_ESTIMATOR, "calibration_tiles": min(len(tiles), quantize.tiles)}
+        facts["ranges"] = told(result.ranges)
     elif quantize and precision == "int8-dynamic":
         result = quantizers.dynamic(model, quantize)
         facts["note"] = "ranges are found at run time, at every convolution: slower than int8, for most convolutional networks also slower than fp32"

@@ -26,6 +26,8 @@ class TFLite:
     suffix: ClassVar[str] = ".tflite"
     layout: ClassVar[Layout] = "NHWC"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights")
+    half: ClassVar[tuple[Precision, ...]] = ("fp16",)
+    fp32_islands: ClassVar[bool] = False
     rewrites: ClassVar[tuple[str, ...]] = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
     needs: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 

@@ -20,7 +20,7 @@ from torch.fx import GraphModule
 
 from edgekit.backend import Lowered, TensorSpec
 from edgekit.errors import LoweringError
-from edgekit.quantize import matches
+from edgekit.quantize import matches, told
 from edgekit.recipe import Quantize
 from edgekit_targets.tflite import calibrate, delegation, flatbuffer, gpu_audit, graph, host, layers, quantizer, second_runtime
 
@@ -127,6 +127,8 @@ def _quantize(
         ranges = calibrate.ranges(content, file, wanted, tiles, quantize)
         ranges |= {layer.op.outputs[0].name: (0.0, 1.0) for layer in chosen if layer.name in unclamped}
         facts = {"estimator": quantize.estimator or calibrate.DEFAULT, "calibration_tiles": len(tiles)}
+        outputs = {layer.name: layer.op.outputs[0].name for layer in chosen}
+        facts["ranges"] = told({layer: ranges[tensor] for layer, tensor in outputs.items() if tensor in ranges})
     return quantizer.quantize(content, quantize.precision, ops, ranges), tuple(layer.name for layer in chosen), kept, facts
 
 

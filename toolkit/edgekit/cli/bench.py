@@ -18,23 +18,30 @@ def bench(
     runs: Annotated[int, typer.Option("--runs", min=1, max=1000, help="Runs of a file in each round.")] = 10,
     json: Json = False,
 ) -> None:
-    """Time every file of a bundle, in turn, and print the ratios. The numbers are this machine's, never a phone's."""
-    from edgekit.errors import InvalidFile
+    """Time every file of a bundle, in turn, and print the ratios. The numbers are this machine's, or with --on adb:SERIAL that phone's."""
+    from edgekit.errors import CannotRunHere
 
-    if on != "host":
-        raise InvalidFile(f"--on is '{on}'; expected host (phones and emulated ARM64 come in a later version)")
+    if on == "qemu-arm64":
+        raise CannotRunHere("bench cannot run on qemu-arm64: emulated time says nothing about a phone; expected --on host or --on adb:SERIAL")
     from dataclasses import asdict
 
     from edgekit import benchmark
     from edgekit import bundle as bundles
     from edgekit.cli.console import ProgressLines, emit_json, quiet, say, terminal
+    from edgekit.cli.elsewhere import write_latencies
+    from edgekit_targets import devices
     from edgekit_targets.devices.host import Host
 
     opened = bundles.read(bundle)
-    with ProgressLines() as progress, quiet():
-        results, skipped = benchmark.interleaved(opened, Host, rounds=rounds, runs=runs, progress=progress)
+    document = {}
+    with devices.opened(on) as device:
+        with ProgressLines() as progress, quiet():
+            factory = (lambda: device) if isinstance(device, devices.Elsewhere) else Host
+            results, skipped = benchmark.interleaved(opened, factory, rounds=rounds, runs=runs, progress=progress)
+        if isinstance(device, devices.Elsewhere):
+            document = write_latencies(opened, device, results, skipped)
     if json:
-        emit_json({"bundle": str(bundle), "results": [asdict(r) for r in results], "not_measured": skipped})
+        emit_json({"bundle": str(bundle), "results": [asdict(r) for r in results], "not_measured": skipped, **document})
     from rich.table import Table
 
     table = Table(title="one tile, milliseconds", title_justify="left")

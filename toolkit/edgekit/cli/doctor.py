@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
 
 from edgekit.cli.options import Json
@@ -49,11 +50,26 @@ def not_measured_here(missing: list[str]) -> list[str]:
     """What this machine cannot tell, whatever is installed, and what the missing extras would add."""
     limits = [f"{extra} files: the toolchain is not installed" for extra in missing]
     if sys.platform != "darwin":
-        limits.append("Core ML files: they are made here, but only macOS and iOS run them")
+        limits.append("Core ML files run in our evaluator here, which gives their numbers; their speed, and Core ML itself, need macOS or iOS")
     limits += ["latency, memory and heat on a phone: only the phone knows them", "TensorRT engines: they are built where they run"]
     if "core" not in missing and not _cuda():
         limits.append("the CUDA reference: no CUDA device here; PyTorch in float32 on this CPU stands in and is called that")
+    if "core" not in missing and (why := _no_arm64()):
+        limits.append(f"ARM64 kernels (--on qemu-arm64): {why}")
+    if shutil.which("adb") is None:
+        limits.append("a connected phone (--on adb:SERIAL): no adb here; apt-get install adb")
     return limits
+
+
+def _no_arm64() -> str | None:
+    from edgekit.errors import CannotRunHere
+    from edgekit_targets.devices import arm64
+
+    try:
+        arm64.find()
+    except CannotRunHere as reason:
+        return str(reason)
+    return None
 
 
 def _cuda() -> bool:

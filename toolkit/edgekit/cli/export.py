@@ -32,6 +32,12 @@ def export(
             help="Replace the target's recipes (see `edgekit recipes`), or a recipe's TOML file, or 'auto': the fewest float layers within budget.",
         ),
     ] = None,
+    fp32_layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fp32-layers", metavar="GLOB", help="Keep these layers in float32 where the rest computes in fp16 (Core ML); may be repeated."
+        ),
+    ] = None,
     calibration: CalibrationName = "photos",
     reference: ReferenceFolder = None,
     tile: Annotated[
@@ -48,10 +54,12 @@ def export(
     Example: edgekit export --model edsr --target android
     """
     size = tile_size(tile)
-    from edgekit.cli.console import ProgressLines
+    from edgekit.cli.console import ProgressLines, say
     from edgekit.cli.verdict import conclude
 
     plan = plan_of(target, backend, recipe)
+    if fp32_layers:
+        plan = plan[0], [(one, _with_islands(one, how, fp32_layers)) for one, how in plan[1]]
     from edgekit import models, pipeline
     from edgekit.bundle import check_free
     from edgekit.cli.sets import calibration_set, captured_reference, test_set
@@ -71,6 +79,7 @@ def export(
         bundle = pipeline.export(
             enhancer, chosen, jobs, *pictures, Host(), place, tile=size, captured=captured, notes=notes, force=force, progress=progress
         )
+    say(f"report: {bundle.path / 'report.html'}")
     conclude(bundle, strict=strict, json=json)
 
 
@@ -90,12 +99,30 @@ def plan_of(target: str, backends: list[str] | None, recipe: str | None) -> tupl
         raise InvalidFile(f"target '{chosen.name}' has no artifact for {', '.join(backends or [])}; expected one of {have}")
     jobs = []
     for plan in plans:
-        job = (plan.backend, recipes.load("int8" if recipe == "auto" else recipe or plan.recipe))
+        job = (plan.backend, _to_search(recipes.load(plan.recipe)) if recipe == "auto" else recipes.load(recipe or plan.recipe))
         if (reason := plan.backend.refusal(job[1].precision)) is not None:
             raise InvalidFile(reason)
         if job not in jobs:
             jobs.append(job)
     return chosen, jobs
+
+
+def _to_search(own: Recipe) -> Recipe:
+    """What `--recipe auto` starts from: the artifact's palettized recipe if it has one, else int8."""
+    from edgekit import recipe as recipes
+
+    return own if own.precision.startswith("palettized") else recipes.load("int8")
+
+
+def _with_islands(backend: Backend, recipe: Recipe, globs: list[str]) -> Recipe:
+    """The recipe with `fp32_layers`. Raises InvalidFile for one whose file computes in float32 anyway, and for a backend that has one type for all."""
+    from edgekit.errors import InvalidFile
+
+    if recipe.quantize is None:
+        raise InvalidFile(f"--fp32-layers with recipe '{recipe.name}', which computes in float32 everywhere; expected an fp16 or int8 recipe")
+    if not backend.fp32_islands or recipe.precision not in backend.half:
+        raise InvalidFile(f"--fp32-layers with {backend.name} {recipe.precision}, which cannot mix float32 and fp16; expected Core ML")
+    return replace(recipe, quantize=replace(recipe.quantize, fp32_layers=tuple(globs)))
 
 
 def _jobs(enhancer: Enhancer, plans: list[tuple[Backend, Recipe]], tile: tuple[int, int], calibration: PictureSet) -> list[Job]:
@@ -127,20 +154,30 @@ def _found(
     """`--recipe auto`: the plan with the recipe that was found, and the files that tell of it: auto.toml, and a chart per backend."""
     from dataclasses import asdict
     from datetime import UTC, datetime
+    from json import dumps as to_json
 
     from edgekit import auto, chart
     from edgekit.recipe import Quantize, Recipe
     from edgekit_targets.devices.host import Host
 
-    backends = list(dict.fromkeys(backend for backend, _ in plan[1]))
-    found = [auto.search(enhancer, target, backend, calibration, Host(), progress=progress) for backend in backends]
-    notes = {"auto.toml": auto.to_toml(found, f"{enhancer.name} on {target.name}", datetime.now(UTC).date().isoformat())}
-    changes = {}
-    for one in found:
-        rows = [(s.layer, s.worst_psnr_db, s.layer in one.quantize.float_layers) for s in one.layers]
-        notes[f"sensitivity-{one.backend}.svg"] = chart.bars(
-            f"{enhancer.name}, {one.backend}: worst tile with one layer in int8 (short: sensitive; red: kept float)", rows, "dB"
-        )
-        changes[one.backend] = {key: value for key, value in asdict(one.quantize).items() if key in ("estimator", "float_layers", "float_types")}
-    recipe = Recipe("auto", notes["auto.toml"].splitlines()[0], quantize=Quantize("int8"), backend=changes)
-    return (plan[0], [(backend, recipe) for backend in backends]), notes
+    date, notes, made = datetime.now(UTC).date().isoformat(), {}, []
+    for precision in dict.fromkeys(recipe.precision for _, recipe in plan[1]):
+        bases = {backend: recipe.for_backend(backend.name) for backend, recipe in plan[1] if recipe.precision == precision}
+        found = [auto.search(enhancer, target, one, calibration, Host(), base=base, progress=progress) for one, base in bases.items()]
+        name = "auto" if precision == "int8" else f"auto-{precision}"
+        notes[f"{name}.toml"] = auto.to_toml(found, f"{enhancer.name} on {target.name}", date)
+        changes = {}
+        for one in found:
+            spared = (*one.quantize.float_layers, *one.quantize.palette_bits)
+            rows = [(s.layer, s.worst_psnr_db, s.layer in spared) for s in one.layers]
+            stem = f"sensitivity-{one.backend}{name.removeprefix('auto')}"
+            layers = [{"layer": layer, "worst_psnr_db": psnr, "spared": red} for layer, psnr, red in rows]
+            notes[f"{stem}.json"] = to_json({"precision": precision, "layers": layers})
+            notes[f"{stem}.svg"] = chart.bars(
+                f"{enhancer.name}, {one.backend}: worst tile with one layer in {precision} (short: sensitive; red: spared)", rows, "dB"
+            )
+            settings = asdict(one.quantize)
+            changes[one.backend] = {key: settings[key] for key in ("estimator", "float_layers", "float_types", "fp32_layers", "palette_bits")}
+        recipe = Recipe(name, notes[f"{name}.toml"].splitlines()[0], quantize=Quantize(found[0].quantize.precision), backend=changes)
+        made += [(backend, recipe) for backend in bases]
+    return (plan[0], made), notes

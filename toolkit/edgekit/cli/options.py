@@ -29,7 +29,7 @@ ReferenceFolder = Annotated[
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what stands at the output's place.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Also exit 1 if a budget could not be measured here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Device = Annotated[str, typer.Option("--on", help="Where to run: host.")]
+Device = Annotated[str, typer.Option("--on", help="Where to run: host, adb:SERIAL (a phone), and for validate qemu-arm64 (ARM64 code, emulated).")]
 
 
 def tile_size(text: str | None) -> tuple[int, int] | None:

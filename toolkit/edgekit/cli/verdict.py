@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from edgekit.bundle import Bundle
 from edgekit.cli.console import emit_json, say, terminal
@@ -11,11 +13,11 @@ from edgekit.manifest import Artifact, Manifest
 from edgekit.verdict import judge
 
 
-def conclude(bundle: Bundle, *, strict: bool, json: bool) -> None:
-    """Prints the table and raises OverBudget where the exit status has to be 1."""
+def conclude(bundle: Bundle, *, strict: bool, json: bool, beside: Mapping[str, Any] | None = None) -> None:
+    """Prints the table and raises OverBudget where the exit status has to be 1. `beside` is more for the JSON document."""
     verdict = judge(bundle.manifest)
     if json:
-        emit_json({"bundle": str(bundle.path), "verdict": asdict(verdict), "manifest": asdict(bundle.manifest)})
+        emit_json({"bundle": str(bundle.path), "verdict": asdict(verdict), "manifest": asdict(bundle.manifest), **(beside or {})})
     show(bundle.manifest)
     for line in verdict.unmeasured:
         say(f"NOT MEASURED  {line}")
