@@ -220,7 +220,7 @@ def _shield(model: ModelProto) -> None:
                 added.append(helper.make_node("Max", [node.input[0], lowest], [f"{node.name}_float_input"], name=f"{node.name}_shield"))
                 node.input[0] = f"{node.name}_float_input"
     if added:
-        model.graph.initializer.append(numpy_helper.from_array(np.float32(np.finfo(np.float32).min), lowest))
+        model.graph.initializer.append(numpy_helper.from_array(np.array(np.finfo(np.float32).min, np.float32), lowest))
         model.graph.node.extend(added)
 
 
