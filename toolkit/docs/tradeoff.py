@@ -57,9 +57,9 @@ POINTS = (
     Point("edsr-x4", "plain"),
     Point("edsr-x4", "half", inner(0.45), 10),
     Point("edsr-mobile", "plain"),
-    Point("edsr-mobile", "third", anywhere(0.33), 6),
+    Point("edsr-mobile", "third", anywhere(0.33), 3),
     Point("denoise", "plain"),
-    Point("denoise", "third", anywhere(0.33), 8),
+    Point("denoise", "third", anywhere(0.33), 4),
 )
 
 
