@@ -52,7 +52,9 @@ def scatter(title: str, points: Sequence[tuple[str, float, float]], x_label: str
             f'<text x="{px:.0f}" y="346" text-anchor="middle">{x:.3g}</text>',
             f'<text x="64" y="{py + 4:.0f}" text-anchor="end">{y:.2f}</text>',
         ]
-    for label, x, y in points:
+    for number, (label, x, y) in enumerate(points):
         px, py = at(x, y)
-        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4" fill="#2563eb"/>', f'<text x="{px + 7:.1f}" y="{py - 5:.1f}">{escape(label)}</text>']
+        below, from_right = number % 2, px > 480  # neighbours are often the same network on two runtimes, a hair apart
+        place = f'x="{px + (-7 if from_right else 7):.1f}" y="{py + (15 if below else -7):.1f}"' + ' text-anchor="end"' * from_right
+        parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4" fill="{"#c2410c" if below else "#2563eb"}"/>', f"<text {place}>{escape(label)}</text>"]
     return "\n".join([*parts, "</svg>"]) + "\n"
