@@ -78,6 +78,20 @@ def test_other_bits_for_some_layers(lower, tile, expected):
     assert psnr(output(mixed, tile), expected) > psnr(output(plain, tile), expected)
 
 
+@pytest.mark.parametrize("options", [CoreML(), IOS18], ids=["iOS17", "iOS18"])
+def test_the_bits_on_disk_are_the_bits_asked_for(tmp_path, tiles, options):
+    """64 channels: 36 864 fp16 values of 16 kinds, which numpy 2.4.6's `unique` counts as more."""
+    torch.manual_seed(0)
+    tile = tiles[0]
+    network = rewrite.apply(EDSR(2, 2, 64).eval(), tile, CoreML.rewrites).module
+    for precision, entries in (("palettized-4", 16), ("palettized-6", 64)):
+        made = options.lower(network, tile, Quantize(precision), tiles, tmp_path / f"{precision}.mlpackage")
+        assert {layer.table for layer in inspect.read(made.file).layers} == {entries}
+        stored = sum(file.stat().st_size for file in made.file.rglob("weight.bin"))
+        weights = sum(layer.weight.size for layer in inspect.read(made.file).layers)
+        assert stored < weights * made.facts["palette_bits"]["head.0"] / 8 + 20_000
+
+
 @pytest.mark.parametrize(
     ("quantize", "message"),
     [

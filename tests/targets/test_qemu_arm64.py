@@ -33,16 +33,17 @@ def fresh_terminal(monkeypatch):
 
 @pytest.fixture(scope="module")
 def found(arm64_kit, tiny_bundle):
-    """`edgekit validate --on qemu-arm64`, run once: its JSON document, and the manifest's bytes before and after."""
+    """`edgekit validate --on qemu-arm64`, run once: its JSON document, and the manifest's bytes before and after, and what `measured/` gained."""
     from contextlib import redirect_stdout
     from io import StringIO
 
     manifest = tiny_bundle.path / "manifest.json"
-    before, out = manifest.read_bytes(), StringIO()
+    before, out, place = manifest.read_bytes(), StringIO(), tiny_bundle.path / "measured"
+    had = set(place.iterdir()) if place.exists() else set()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
         patch.setenv(arm64.FOLDER, str(arm64_kit.folder))
         assert main(tiny_bundle.validate("qemu-arm64")) == 0
-    return json.loads(out.getvalue()), before, manifest.read_bytes()
+    return json.loads(out.getvalue()), before, manifest.read_bytes(), set(place.iterdir()) - had
 
 
 @pytest.mark.parametrize("artifact", ["tiny-executorch-fp32", "tiny-executorch-int8", "tiny-tflite-fp32", "tiny-tflite-int8"])
@@ -59,10 +60,10 @@ def test_arm64_gives_what_x86_gave(found, artifact):
 
 
 def test_the_measurements_lie_beside_the_manifest(found, tiny_bundle):
-    document, before, after = found
+    document, before, after, gained = found
     place = tiny_bundle.path / "measured/qemu-arm64.json"
     assert document["written"] == str(place) and json.loads(place.read_text()) == document["measured"]
-    assert all(p.suffix == ".json" and not p.name.startswith(".") for p in place.parent.iterdir()), "something temporary was left"
+    assert gained == {place}
     assert before == after
     read = measured.read(place)
     assert read.device.executed_by == "qemu-arm64" and len(read.artifacts) == 4

@@ -30,13 +30,15 @@ class Operator:
 
 @dataclass(frozen=True)
 class Layer:
-    """One operator with a weight. `stored` is "const" or the operator that unpacks it; `weight` and `bias` are float32, unpacked."""
+    """One operator with a weight. `stored` is "const" or the operator that unpacks it; `weight` and `bias` are float32, unpacked. `table` is how many
+    entries each of its palettes has, a power of two: the bits that are stored; None without a palette."""
 
     kind: str
     name: str
     stored: str
     weight: np.ndarray
     bias: np.ndarray | None
+    table: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def read(file: Path) -> Package:
                     operation.weight.op.op_type,
                     _unpacked(operation.weight),
                     None if bias is None else _unpacked(bias),
+                    _entries(operation.weight.op),
                 )
             )
     description = specification.description
@@ -88,6 +91,14 @@ def read(file: Path) -> Package:
             **description.metadata.userDefined,
         },
     )
+
+
+def _entries(operation: Any) -> int | None:
+    """Of a table as iOS 16 stores it, (entries,), or iOS 18, (a table per block ..., entries, 1)."""
+    if operation.op_type not in PALETTE:
+        return None
+    shape = operation.inputs["lut"].shape
+    return int(shape[0] if len(shape) == 1 else shape[-2])
 
 
 def _unpacked(variable: Any) -> np.ndarray:

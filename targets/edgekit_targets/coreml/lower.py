@@ -74,7 +74,7 @@ def lower(
     package.save(model, out)
     contents = inspect.read(out)
     names = _layers_by_operator(program)
-    quantized, kept = _checked(contents, names, precision)
+    quantized, kept = _checked(contents, names, precision, bits)
     facts: dict[str, Any] = {
         "minimum_deployment_target": options.minimum_deployment_target,
         "compute_units": options.compute_units,
@@ -217,7 +217,17 @@ def _colours(shape: tuple[int, ...]) -> Any:
 
 LEVELS: Any = cto.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_channel", weight_threshold=0)
 LEVELS_PER_TENSOR: Any = cto.OpLinearQuantizerConfig(mode="linear_symmetric", granularity="per_tensor", weight_threshold=0)
-PALETTE: Any = cto.OpPalettizerConfig(mode="unique", granularity="per_tensor", weight_threshold=0)
+
+
+def _table(weight: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """(table of a power of two, indices) of a weight with few values. coremltools' own "unique" mode asks `np.unique` of float16, which in numpy 2.4.6 can
+    give one value several times, so that tables of 16 were stored as tables of 64; of float32 it is right."""
+    values, indices = np.unique(weight.astype(np.float32).flatten(), return_inverse=True)
+    size = next(2**bits for bits in (1, 2, 4, 6, 8) if len(values) <= 2**bits)
+    return np.pad(values, (0, size - len(values))).astype(weight.dtype), indices.astype(np.uint8)
+
+
+PALETTE: Any = cto.OpPalettizerConfig(mode="custom", lut_function=_table, granularity="per_tensor", weight_threshold=0)
 
 
 def _compress(model: ct.models.MLModel, exempt: Sequence[str], compress: Any, config: Any, **options: Any) -> ct.models.MLModel:
@@ -284,8 +294,8 @@ def _layers_by_operator(program: ExportedProgram) -> dict[str, str]:
     return found
 
 
-def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(quantized, kept float) layers as the file on disk has them. Raises LoweringError if the precision did not reach the file."""
+def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str, bits: Mapping[str, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(quantized, kept float) layers as the file on disk has them. Raises LoweringError if the precision, or a palette's bits, did not reach the file."""
     wanted = {
         "int8-weights": inspect.INT8,
         "int8": inspect.INT8,
@@ -297,6 +307,8 @@ def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str
     for layer in contents.layers:
         name = names.get(layer.name.removesuffix("_cast_fp16"), layer.name)
         (quantized if layer.stored in wanted else kept).append(name)
+        if name in bits and (layer.table or 0) > 2 ** bits[name]:
+            raise LoweringError(f"coreml: the table of '{name}' has {layer.table} entries; expected at most {2 ** bits[name]}, {bits[name]} bits")
     if not quantized:
         raise LoweringError(f"coreml: no layer's weights are stored as {precision}; nothing was quantized")
     if precision in ("int8", "palettized-4-int8") and not contents.counts().get("quantize"):
