@@ -14,15 +14,18 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 class Debian:
-    """A private view of the packages of this machine's Debian release and of its backports, through the mirror that the machine's own apt uses.
+    """A private view of the packages of a Debian release and of its backports, through the mirror that the machine's own apt uses.
 
-    `folder` holds the view and may be deleted at any time. Raises CannotRunHere where there is no Debian, no apt or no network.
+    `folder` holds the view and may be deleted at any time. `release` is a code name such as trixie; None: this machine's own. Raises CannotRunHere where there
+    is no Debian, no apt or no network.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, release: str | None = None) -> None:
         self._folder = folder.resolve()
-        self.release = _codename()
-        site = _site(self.release)
+        own = _codename()
+        self.release = release or own
+        self._foreign = self.release != own
+        site = _site(own)
         for name in ("lists/partial", "cache/archives/partial"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._folder / "nothing-installed").touch()
@@ -34,7 +37,12 @@ class Debian:
     def unpack(
         self, packages: Sequence[str], into: Path, *, architecture: str = "amd64", missing_only: bool = False, backports: bool = False
     ) -> None:
-        """Unpacks `packages` and all they depend on into `into`; with `missing_only` just what this machine has not installed. No package's scripts run."""
+        """Unpacks `packages` and all they depend on into `into`; with `missing_only` just what this machine has not installed. No package's scripts run.
+
+        Raises ValueError for `missing_only` with another release than this machine's.
+        """
+        if missing_only and self._foreign:
+            raise ValueError(f"what this machine has installed is not of {self.release}; expected missing_only for its own release only")
         options = self._options(architecture, as_installed=missing_only)
         if backports:
             options += ["-t", f"{self.release}-backports"]
