@@ -11,9 +11,9 @@ ROOT = Path(__file__).parent.parent
 TOOLCHAINS = {
     "executorch", "torchao", "coremltools", "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "tensorflow", "onnx", "onnxruntime", "onnxscript", "openvino",
 }  # fmt: skip
-TYPES = {"errors", "toml", "enhancer", "recipe", "target", "backend", "device"}
+TYPES = {"errors", "toml", "enhancer", "recipe", "target", "backend", "device", "tile_size"}
 LOW = {"models", "rewrite", "quantize", "palette", "metrics", "tiles", "losses"}
-ON_THE_PIPELINE = {"cli", "validation", "benchmark", "training_run", "pruning_run", "auto"}
+ON_THE_PIPELINE = {"cli", "validation", "auto"}
 
 
 def imports(path: Path) -> set[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgekit import models, pipeline, recipe, rewrite
+from edgekit import models, preparation, recipe, rewrite
 from edgekit.chatter import to_log
 from edgekit.cli.sets import calibration_set, test_set
 from edgekit.reference import cpu_name
@@ -158,8 +158,8 @@ def main() -> int:
     torch.set_num_threads(asked.threads)
     enhancer = models.load(asked.model)
     size = (asked.tile, asked.tile)
-    tiles = pipeline.calibration_tiles(calibration_set("photos"), enhancer, size, 12, 24)
-    tile = pipeline.calibration_tiles(test_set(), enhancer, size, 12, 1)[0][0]
+    tiles = preparation.calibration_tiles(calibration_set("photos"), enhancer, size, 12, 24)
+    tile = preparation.calibration_tiles(test_set(), enhancer, size, 12, 1)[0][0]
     missing: dict[str, str] = {}
     calls: dict[str, Call] = {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -11,7 +11,8 @@ from edgekit import fp16_audit, models, pipeline, rewrite, tiles
 from edgekit.cli import main
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidFile, LoweringError
-from edgekit.pipeline import Job, PictureSet
+from edgekit.pipeline import Job
+from edgekit.preparation import PictureSet
 from edgekit.recipe import Quantize, Recipe
 from edgekit.target import Budget, Target
 from edgekit.verdict import judge
@@ -241,7 +242,7 @@ def test_a_bundle_says_that_it_overflows(tmp_path):
 
 @pytest.mark.parametrize(("name", "precision"), [("onnx", "int8"), ("tflite", "fp16"), ("executorch", "int8")])
 def test_other_backends_refuse_islands(name, precision, tmp_path):
-    with pytest.raises(InvalidFile, match=f"{name} {precision} cannot keep fp32_layers 'head'; expected Core ML"):
+    with pytest.raises(InvalidFile, match=f"{name} {precision} cannot mix float32 and fp16, so fp32_layers 'head' does not apply; expected Core ML"):
         job = Job(backend(name), Recipe(precision, quantize=Quantize(precision, fp32_layers=("head",))))
         pipeline.export(Enhancer("loud", Loud(), lambda clean: (clean,), 2), Target("t", ()), [job], soft(1), soft(1), Host(), tmp_path / "b")
     assert not (tmp_path / "b").exists()
@@ -250,7 +251,7 @@ def test_other_backends_refuse_islands(name, precision, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--target", "android", "--recipe", "int8"), "--fp32-layers with executorch int8, which cannot mix float32 and fp16; expected Core ML"),
+        (("--target", "android", "--recipe", "int8"), "executorch int8 cannot mix float32 and fp16, so fp32_layers"),
         (
             ("--target", "ios", "--recipe", "fp32"),
             "--fp32-layers with recipe 'fp32', which computes in float32 everywhere; expected an fp16 or int8 recipe",

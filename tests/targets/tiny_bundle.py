@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny import pictures
 
-from edgekit import models, pipeline, recipe
+from edgekit import models, pipeline, preparation, recipe
 from edgekit.models.edsr import EDSR
 from edgekit.target import Target
 from edgekit_targets import backend
@@ -41,7 +41,7 @@ def make(folder: Path) -> TinyBundle:
     images.mkdir()
     for number, picture in enumerate(clean):
         Image.fromarray((picture[0] * 255).round().byte().permute(1, 2, 0).numpy()).save(images / f"{number}.png")
-    named = pipeline.PictureSet("tiny", "0" * 64, [(str(number), picture) for number, picture in enumerate(clean)])
+    named = preparation.PictureSet("tiny", "0" * 64, [(str(number), picture) for number, picture in enumerate(clean)])
     jobs = [pipeline.Job(backend(name), recipe.load(precision)) for name in ("executorch", "tflite") for precision in ("fp32", "int8")]
     target = Target("tiny", (), tile=(SIDE, SIDE))
     pipeline.export(models.load(str(checkpoint)), target, jobs, named, named, Host(), folder / "bundle")

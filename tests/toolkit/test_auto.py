@@ -18,7 +18,7 @@ from edgekit.manifest import BudgetLine
 from edgekit.models.degrade import darkened, downscale, resize
 from edgekit.models.edsr import EDSR
 from edgekit.models.zero_dce import ZeroDCE
-from edgekit.pipeline import PictureSet
+from edgekit.preparation import PictureSet
 from edgekit.recipe import Quantize
 from edgekit.target import Budget, Target
 from edgekit_targets.devices.host import Host

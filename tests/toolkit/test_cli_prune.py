@@ -41,7 +41,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
     import edgekit.cli.sets as sets
     import edgekit_calibration
-    from edgekit.pipeline import PictureSet
+    from edgekit.preparation import PictureSet
 
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

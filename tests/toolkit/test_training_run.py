@@ -18,7 +18,7 @@ from edgekit.models.edsr import EDSR
 from edgekit.models.edsr_mobile import EDSRMobile
 from edgekit.models.unet import UNet
 from edgekit.models.zero_dce import ZeroDCE
-from edgekit.pipeline import PictureSet
+from edgekit.preparation import PictureSet
 from edgekit.train import TrainSettings
 
 
@@ -152,7 +152,7 @@ def test_low_light_numbers():
     assert same["clipped"] == same["cast"] == 0
     white = training_run.test_low_light(Answer(torch.ones_like), entry, grey)
     assert white["clipped"] == white["worst_clipped"] == white["brightness_after"] == 1
-    lit = replace(entry, degrade_at=lambda scale: lambda clean: (clean,))
+    lit = replace(entry, degrade=lambda clean: (clean,))
     half_white = PictureSet("white", "", [("w", torch.cat([torch.ones(1, 3, 40, 20), torch.full((1, 3, 40, 20), 0.5)], 3))])
     assert training_run.test_low_light(Answer(lambda x: x), lit, half_white)["clipped"] == 0, "it was white before"
     assert training_run.test_low_light(Answer(torch.ones_like), lit, half_white)["clipped"] == 0.5

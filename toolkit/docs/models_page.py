@@ -13,7 +13,7 @@ from torch import Tensor
 
 import edgekit_calibration
 from edgekit import bundle, capture, models
-from edgekit.cli.verdict import row
+from edgekit.cli.verdict import COLUMNS, row
 from edgekit.models.degrade import resize
 from edgekit.training_run import METHODS
 
@@ -55,19 +55,7 @@ def before_and_after(name: str, shown: tuple[str, ...]) -> Path:
 
 def files() -> list[str]:
     """A table of the Android bundles under build/, as they were exported; models whose bundle is not there are named."""
-    head = (
-        "model",
-        "file",
-        "MB",
-        "PSNR mean / worst, dB",
-        "SSIM",
-        "vs truth, dB",
-        "drop mean / worst, dB",
-        "ms a tile",
-        "x reference",
-        "delegated",
-        "budget",
-    )
+    head = ("model", *COLUMNS)
     lines = ["## As Android files", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     notes = []
     for entry in models.MODELS:

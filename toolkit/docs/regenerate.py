@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from edgekit import bundle
-from edgekit.cli.verdict import row
+from edgekit.cli.verdict import COLUMNS, row
 from edgekit.verdict import judge
 
 ROOT = Path(__file__).parents[2]
@@ -33,19 +33,7 @@ def place(target: str, options: list[str]) -> Path:
 
 def table() -> str:
     """Markdown of every bundle's artifacts, as the command line shows them."""
-    head = [
-        "target",
-        "file",
-        "MB",
-        "PSNR mean / worst, dB",
-        "SSIM",
-        "vs truth, dB",
-        "drop mean / worst, dB",
-        "ms a tile",
-        "x reference",
-        "delegated",
-        "budget",
-    ]
+    head = ("target", *COLUMNS)
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     notes: list[str] = []
     for target, options in EXPORTS:

@@ -24,6 +24,7 @@ import torch
 from edgekit import bundle, chart, metrics, models, parity
 from edgekit.cli.sets import test_set
 from edgekit.enhancer import Enhancer
+from edgekit.manifest import Image
 from edgekit.reference import cpu_name
 
 ROOT = Path(__file__).parents[2]
@@ -84,15 +85,14 @@ def make(point: Point) -> None:
         run("export", "--model", source, "--target", "android", "--out", WORK / name)
 
 
-def truths(enhancer: Enhancer, module: torch.nn.Module) -> list[float]:
-    """PSNR of the float network against ground truth, as saved in 8 bits, per test picture."""
-    unit = enhancer.scale * enhancer.multiple_of
-    found = []
-    for _, clean in test_set().pictures:
-        clean = clean[..., : clean.shape[-2] // unit * unit, : clean.shape[-1] // unit * unit].contiguous()
-        with torch.no_grad():
-            found.append(metrics.psnr_uint8_db(clean, module(*enhancer.degrade(clean))))
-    return found
+def truths(enhancer: Enhancer, module: torch.nn.Module, image: Image) -> list[float]:
+    """PSNR of the float network against ground truth, as saved in 8 bits, per test picture: in tiles, as the files run."""
+    pictures = parity.prepare(test_set().pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
+    with torch.no_grad():
+        results = pictures.stitch([module(*tile) for tile in pictures.tiles])
+    return [
+        metrics.psnr_uint8_db(picture.clean, result) for picture, result in zip(pictures.pictures, results, strict=True) if picture.clean is not None
+    ]
 
 
 def time_together(names: list[str]) -> dict[str, float]:
@@ -120,12 +120,13 @@ def measure(model: str) -> None:
     if out.exists() and [row["point"] for row in json.loads(out.read_text())["rows"]][::2] == names:
         return
     enhancer = models.load(model)
-    times, original = time_together(names), truths(enhancer, enhancer.module)
+    image = bundle.read(WORK / names[0]).manifest.image
+    times, original = time_together(names), truths(enhancer, enhancer.module, image)
     detailed = [number for number, db in enumerate(original) if db < parity.SMOOTH_ABOVE_DB]
     rows = []
     for name in names:
         checkpoint = WORK / f"{name}.safetensors"
-        pruned = truths(enhancer, models.load(str(checkpoint)).module) if checkpoint.exists() else original
+        pruned = truths(enhancer, models.load(str(checkpoint)).module, image) if checkpoint.exists() else original
         lost = sum(original[number] - pruned[number] for number in detailed) / len(detailed)
         manifest = bundle.read(WORK / name).manifest
         card_file = WORK / f"{name}.json"

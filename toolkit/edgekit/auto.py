@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from edgekit import parity, pipeline, reference, rewrite, sensitivity
+from edgekit import parity, pipeline, preparation, reference, rewrite, sensitivity
 from edgekit.backend import Backend
 from edgekit.device import Device
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidFile
 from edgekit.manifest import Artifact
-from edgekit.pipeline import Job, PictureSet, Progress
+from edgekit.pipeline import Job
+from edgekit.preparation import PictureSet, Progress
 from edgekit.recipe import Estimator, Quantize, Recipe
 from edgekit.target import Target
 
@@ -34,7 +35,7 @@ MARGIN_DB = 0.3
 """By how much a trial must be better than a least PSNR: the pictures that judge here are not those that will judge the export."""
 
 MARGIN_SHARE = 0.85
-"""The share of a largest loss (drop, colour shift, banding) that a trial may use, for the same reason."""
+"""The share of a largest loss (drop, colour shift, banding, what a similarity lacks to 1) that a trial may use, for the same reason."""
 
 
 SPARED_BITS = 8
@@ -79,7 +80,7 @@ class Found:
         """How many layers were spared, for people."""
         return (
             f"{len(self.chosen.float_layers)} layers with {SPARED_BITS} bits"
-            if is_palette(self.quantize)
+            if self.quantize.palette
             else f"{len(self.chosen.float_layers)} float layers"
         )
 
@@ -110,17 +111,17 @@ def search(
         raise InvalidFile(f"recipe 'auto' needs at least two calibration pictures (one half calibrates, one judges), got {len(pictures)}")
     calibrating, judging = pictures[::2], pictures[1::2]
     example = tuple(torch.zeros(1, spec.channels, *target.tile) for spec in enhancer.inputs)
-    job = Job(backend, Recipe("auto", quantize=base))
     judges = PictureSet(calibration.name, calibration.sha256, judging)
-    tiling, parity_set = pipeline.prepare(enhancer, [job], judges, target.tile, progress=progress)
+    tiling, parity_set = preparation.prepare(enhancer, [backend.rewrites], judges, target.tile, progress=progress)
     fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda d, t: progress("reference", d, t))
-    examples = pipeline.calibration_tiles(PictureSet("", "", calibrating), enhancer, target.tile, tiling.halo, base.tiles)
+    examples = preparation.calibration_tiles(PictureSet("", "", calibrating), enhancer, target.tile, tiling.halo, base.tiles)
     trials: list[Trial] = []
     worst: list[int] = []
 
     def attempt(estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...] = ()) -> Trial:
         quantize = sparing(base, estimator, layers, types)
-        what = f"auto {backend.name}: {estimator}, {len(layers)} float layers{''.join(f', float {kind}' for kind in types)}"
+        spared = "8-bit palettes" if base.palette else "float layers"
+        what = f"auto {backend.name}: {estimator or base.precision}, {len(layers)} {spared}{''.join(f', float {kind}' for kind in types)}"
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             made = pipeline.make(
                 enhancer,
@@ -140,18 +141,16 @@ def search(
                     f"recipe 'auto' measures every file it tries, and {backend.name} files do not run here ({made.artifact.why_not.get('parity')})"
                 )
             if not worst:
-                worst.extend(_worst_tiles(parity_set, fp32.outputs, [pipeline.from_io(o[0]) for o in made.run.outputs]))
+                worst.extend(_worst_tiles(parity_set, fp32.outputs, [preparation.from_io(o[0]) for o in made.run.outputs]))
         trials.append(_trial(made.artifact, estimator, tuple(layers), types))
         return trials[-1]
 
-    for kind in ESTIMATORS if has_ranges(base) else (None,):
+    for kind in ESTIMATORS if base.rounds_activations else (None,):
         attempt(kind, ())
     best = max(trials, key=_quality)
     graph = rewrite.apply(enhancer.module, example, backend.rewrites).module
-    ranking = sensitivity.measure(
-        graph, [parity_set.tiles[i] for i in worst], bits=bits_of(base), progress=lambda d, t: progress("sensitivity", d, t)
-    )
-    types = _elementwise(graph) if has_ranges(base) else ()
+    ranking = sensitivity.measure(graph, [parity_set.tiles[i] for i in worst], bits=base.palette, progress=lambda d, t: progress("sensitivity", d, t))
+    types = _elementwise(graph) if base.rounds_activations else ()
     if not best.good and types:
         best = max(best, attempt(best.estimator, (), types), key=_quality)
     if not best.good:
@@ -160,24 +159,10 @@ def search(
     return Found(backend.name, chosen, best, tuple(trials), tuple(ranking))
 
 
-def is_palette(quantize: Quantize) -> bool:
-    return quantize.precision.startswith("palettized")
-
-
-def has_ranges(quantize: Quantize) -> bool:
-    """Whether activations are rounded too, so that their ranges matter."""
-    return quantize.precision.endswith("int8")
-
-
-def bits_of(quantize: Quantize) -> int | None:
-    """Bits of the palettes; None where weights are int8."""
-    return int(quantize.precision.split("-")[1]) if is_palette(quantize) else None
-
-
 def sparing(base: Quantize, estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...]) -> Quantize:
     """`base` with these layers spared: float, or in palettized files `SPARED_BITS`."""
     kinds = tuple(dict.fromkeys((*base.float_types, *types)))
-    if is_palette(base):
+    if base.palette:
         return replace(base, estimator=estimator, float_types=kinds, palette_bits={**base.palette_bits, **dict.fromkeys(layers, SPARED_BITS)})
     return replace(base, estimator=estimator, float_layers=(*base.float_layers, *layers), float_types=kinds)
 
@@ -220,7 +205,9 @@ def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, .
     for line in artifact.budget:
         value, limit = line.measured, line.budget
         near = value is not None and (
-            (line.name in parity.AT_LEAST and value < limit + MARGIN_DB) or (line.name in parity.AT_MOST and value > limit * MARGIN_SHARE)
+            (line.name in parity.AT_LEAST and value < limit + MARGIN_DB)
+            or (line.name in parity.AT_MOST and value > limit * MARGIN_SHARE)
+            or (line.name in parity.AT_LEAST_SHARE and 1 - value > (1 - limit) * MARGIN_SHARE)
         )
         if line.status == "over" or near:
             over.append(line.name)

@@ -9,7 +9,7 @@ from statistics import median
 from edgekit import bundle
 from edgekit.device import Device, Latency
 from edgekit.errors import CannotRunHere
-from edgekit.pipeline import Progress, to_io
+from edgekit.preparation import Progress, to_io
 
 
 @dataclass(frozen=True)

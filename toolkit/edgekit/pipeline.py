@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,22 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, recipe, reference, report, rewrite, tiles
+from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, recipe, reference, report, rewrite
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
 from edgekit.enhancer import Enhancer
 from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError
+from edgekit.preparation import PictureSet, Progress, calibration_tiles, from_io, prepare, referenced, to_io
 from edgekit.target import Target
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, steps done, steps in all); 0 in all means that it cannot be known."""
-
-MOST_OVERHEAD = 2.5
-"""Computed pixels per delivered pixel above which an export is refused unless the tile was asked for."""
-
-HALO_PICTURES = 12
-"""Test pictures, besides the adversarial ones, on which the halo is measured."""
 
 LATENCY_RUNS = 20
 
@@ -50,21 +42,15 @@ def is_half(job: Job) -> bool:
     return job.recipe.precision in job.backend.half
 
 
-@dataclass(frozen=True)
-class PictureSet:
-    """`pictures` yields (name, (1, 3, H, W) float32 in [0, 1]) anew each time it is iterated; `sha256` is of the set."""
-
-    name: str
-    sha256: str
-    pictures: Iterable[tuple[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Tiling:
-    tile: tuple[int, int]
-    radius: int | None
-    halo: int
-    overhead: float
+def require_possible(backend: Backend, how: recipe.Recipe) -> None:
+    """Raises InvalidFile if `backend` cannot make this precision, or cannot mix float32 and fp16 where the recipe asks for it."""
+    if (reason := backend.refusal(how.precision)) is not None:
+        raise InvalidFile(reason)
+    asked = how.for_backend(backend.name)
+    if asked and asked.fp32_layers and not (backend.fp32_islands and how.precision in backend.half):
+        raise InvalidFile(
+            f"{backend.name} {how.precision} cannot mix float32 and fp16, so fp32_layers {asked.fp32_layers[0]!r} does not apply; expected Core ML"
+        )
 
 
 def export(
@@ -88,13 +74,7 @@ def export(
     Files over budget are written too: their manifest says so. Raises InvalidFile, MissingToolchain, LoweringError.
     """
     for job in jobs:
-        if (reason := job.backend.refusal(job.recipe.precision)) is not None:
-            raise InvalidFile(reason)
-        asked = job.recipe.for_backend(job.backend.name)
-        if asked and asked.fp32_layers and not (job.backend.fp32_islands and is_half(job)):
-            raise InvalidFile(
-                f"{job.backend.name} {job.recipe.precision} cannot keep fp32_layers {asked.fp32_layers[0]!r}; expected Core ML, or an fp32 recipe"
-            )
+        require_possible(job.backend, job.recipe)
     bundle.check_free(out, force=force)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
         folder = Path(scratch)
@@ -102,7 +82,7 @@ def export(
         log.touch()
         size = tile or target.tile
         example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
-        tiling, parity_set = prepare(enhancer, jobs, test, size, asked=tile is not None, progress=progress)
+        tiling, parity_set = prepare(enhancer, [job.backend.rewrites for job in jobs], test, size, asked=tile is not None, progress=progress)
         fp32 = referenced(enhancer, parity_set, captured, progress)
         needed = max((job.recipe.quantize.tiles for job in jobs if job.recipe.quantize), default=0)
         examples = calibration_tiles(calibration, enhancer, size, tiling.halo, needed)
@@ -146,83 +126,6 @@ def export(
         files["report.html"] = folder / "report.html"
         files["report.html"].write_text(report.build(bundle.Bundle(folder, described)), "utf-8")
         return bundle.write(out, described, files, force=force)
-
-
-def prepare(
-    enhancer: Enhancer, jobs: Sequence[Job], test: PictureSet, size: tuple[int, int], *, asked: bool = False, progress: Progress
-) -> tuple[Tiling, parity.ParitySet]:
-    """The halo that the graphs of `jobs` need, and the test pictures cut into tiles with it."""
-    photographs = list(test.pictures)
-    example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
-    tiling = measure_tiling(enhancer, jobs, example, size, photographs, asked=asked, progress=progress)
-    return tiling, parity.prepare(photographs, enhancer.degrade, enhancer.scale, size, tiling.halo, multiple=enhancer.multiple_of)
-
-
-def referenced(enhancer: Enhancer, parity_set: parity.ParitySet, captured: capture.Captured | None, progress: Progress) -> reference.Reference:
-    """The outputs that artifacts are compared with, under the name of the device that they are shown to belong to."""
-    progress("reference", 0, len(parity_set.tiles))
-    here = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
-    if enhancer.tiling == "exact":
-        here = replace(here, untiled=parity.untiled(parity_set, enhancer.module))
-    if captured is None:
-        return here
-    return capture.certify(here, captured, capture.agree(captured, enhancer, parity_set.tiles, here.outputs))
-
-
-def measure_tiling(
-    enhancer: Enhancer,
-    jobs: Sequence[Job],
-    example: tuple[Tensor, ...],
-    size: tuple[int, int],
-    photographs: Sequence[tuple[str, Tensor]],
-    *,
-    asked: bool,
-    progress: Progress,
-) -> Tiling:
-    """The smallest halo that keeps tiled equal to untiled within one 8-bit step, on test pictures and adversarial ones, with the graphs that are exported."""
-    if enhancer.tiling == "whole":
-        return Tiling(size, None, 0, 1.0)
-    progress("halo", 0, 0)
-    radius = tiles.receptive_radius(enhancer.module, example, enhancer.multiple_of)
-    if radius is None:
-        raise InvalidFile(f"{enhancer.name}: every output pixel depends on the whole picture; expected tiling = 'whole' in its image contract")
-    side = max(size) + 2 * radius
-    chosen = photographs[:: max(1, len(photographs) // HALO_PICTURES)][:HALO_PICTURES]
-    inputs = [
-        enhancer.degrade(clean[..., : clean.shape[-2] // enhancer.scale * enhancer.scale, : clean.shape[-1] // enhancer.scale * enhancer.scale])[0][0]
-        for _, clean in chosen
-    ]
-    pictures = [*tiles.adversarial(side), *inputs]
-    rewrites = dict.fromkeys(tuple(job.backend.rewrites) for job in jobs)
-    profiles = []
-    for number, names in enumerate(rewrites):
-        graph = rewrite.apply(enhancer.module, example, names).module
-        for index, picture in enumerate(pictures):
-            profiles.append(tiles.halo_error_profile(graph, enhancer.module, [picture], size, enhancer.scale, radius))
-            progress("halo", number * len(pictures) + index + 1, len(rewrites) * len(pictures))
-    halo = tiles.smallest_halo(torch.stack(profiles).amax(0), multiple_of=enhancer.multiple_of)
-    tiles.check(size, halo, enhancer.multiple_of)
-    overhead = tiles.asymptotic_overhead(size, halo)
-    if overhead > MOST_OVERHEAD and not asked:
-        raise InvalidFile(
-            f"a tile of {size[0]}x{size[1]} with its halo of {halo} computes {overhead:.2f} pixels per delivered pixel; expected at most {MOST_OVERHEAD}: "
-            f"choose a larger tile with --tile {2 * size[0]}x{2 * size[1]}, or accept this one with --tile {size[0]}x{size[1]}"
-        )
-    return Tiling(size, radius, halo, overhead)
-
-
-def calibration_tiles(calibration: PictureSet, enhancer: Enhancer, size: tuple[int, int], halo: int, count: int) -> list[tuple[Tensor, ...]]:
-    """`count` network inputs from the calibration pictures, through `degrade`: the first tile of each picture, then the second of each, and so on."""
-    if count == 0:
-        return []
-    queues = [
-        parity.prepare([picture], enhancer.degrade, enhancer.scale, size, halo, multiple=enhancer.multiple_of).tiles
-        for picture in calibration.pictures
-    ]
-    rounds = [queue[i] for i in range(max(map(len, queues), default=0)) for queue in queues if i < len(queue)]
-    if not rounds:
-        raise InvalidFile(f"calibration set '{calibration.name}' has no picture; expected at least one")
-    return rounds[:count]
 
 
 @dataclass(frozen=True)
@@ -400,19 +303,9 @@ def describe(enhancer: Enhancer, example: tuple[Tensor, ...], radius: int | None
     )
 
 
-def to_io(tensor: Tensor, io: str) -> Tensor:
-    """A picture in [0, 1] as the file takes it: float32, or uint8 pixels."""
-    return (tensor * 255 + 0.5).to(torch.uint8) if io == "uint8" else tensor
-
-
-def from_io(tensor: Tensor) -> Tensor:
-    """What a file gave, as float32 in [0, 1]."""
-    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
-
-
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-__all__ = ["Job", "PictureSet", "Progress", "export"]
+__all__ = ["Job", "export"]

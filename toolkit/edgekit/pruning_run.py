@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgekit import distill, metrics, models
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidFile
-from edgekit.pipeline import PictureSet
+from edgekit.preparation import PictureSet
 from edgekit.prune import Pair, Pruned, prune
 from edgekit.recipe import Prune
 from edgekit.reference import device_name

@@ -17,6 +17,11 @@ Estimator = Literal["min-max", "moving-average", "percentile", "mse"]
 PALETTE_BITS = (2, 4, 6, 8, 16)
 
 
+def palette_of(precision: str) -> int | None:
+    """Bits of the tables of a palettized precision, None for the others."""
+    return int(precision.split("-")[1]) if precision.startswith("palettized") else None
+
+
 @dataclass(frozen=True)
 class Quantize:
     """`precision` names the arithmetic; "fp32" is written as no [quantize] table at all.
@@ -36,6 +41,16 @@ class Quantize:
     float_types: tuple[str, ...] = ()
     fp32_layers: tuple[str, ...] = ()
     palette_bits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def palette(self) -> int | None:
+        """Bits of a palettized file's tables; None for other precisions."""
+        return palette_of(self.precision)
+
+    @property
+    def rounds_activations(self) -> bool:
+        """Whether activations are int8 with ranges from calibration tiles."""
+        return self.precision in ("int8", "palettized-4-int8")
 
 
 Cost = Literal["macs", "parameters", "latency"]
@@ -92,8 +107,12 @@ def load(name_or_path: str) -> Recipe:
         return _read(path.name, path.stem, toml.read(path))
     if name_or_path not in names():
         raise UnknownName("recipe", name_or_path, names())
-    resource = files("edgekit") / "recipes" / f"{name_or_path}.toml"
-    return _read(f"{name_or_path}.toml", name_or_path, toml.parse(resource.read_text("utf-8"), f"{name_or_path}.toml"))
+    return parse((files("edgekit") / "recipes" / f"{name_or_path}.toml").read_text("utf-8"), name_or_path)
+
+
+def parse(text: str, name: str) -> Recipe:
+    """The recipe that `name`.toml with this text is. Raises InvalidFile."""
+    return _read(f"{name}.toml", name, toml.parse(text, f"{name}.toml"))
 
 
 def _read(where: str, name: str, table: dict[str, Any]) -> Recipe:
@@ -124,7 +143,7 @@ def _check(quantize: Quantize, where: str) -> None:
     for glob, bits in quantize.palette_bits.items():
         if bits not in PALETTE_BITS:
             raise InvalidFile(f"{where}: palette_bits of '{glob[:60]}' is {bits}; expected one of {', '.join(map(str, PALETTE_BITS))}")
-    if quantize.palette_bits and not quantize.precision.startswith("palettized"):
+    if quantize.palette_bits and quantize.palette is None:
         raise InvalidFile(f"{where}: palette_bits with precision {quantize.precision}; expected a palettized precision")
     if not 50 < quantize.percentile <= 100:
         raise InvalidFile(f"{where}: percentile is {quantize.percentile}; expected above 50, at most 100")

@@ -18,7 +18,7 @@ from edgekit.errors import InvalidCheckpoint
 from edgekit.losses import Loss, l1, zero_reference
 from edgekit.models import Entry, checkpoint
 from edgekit.models.degrade import Degrade, expose, noisy, resize, to_uint8_grid
-from edgekit.pipeline import PictureSet
+from edgekit.preparation import PictureSet
 from edgekit.reference import device_name
 from edgekit.train import Patches, Progress, TrainSettings, train
 

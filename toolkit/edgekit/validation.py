@@ -12,7 +12,8 @@ from edgekit.capture import Captured
 from edgekit.device import Device
 from edgekit.enhancer import Enhancer
 from edgekit.errors import CannotRunHere, InvalidFile
-from edgekit.pipeline import PictureSet, Progress, from_io, referenced, run_twice, to_io
+from edgekit.pipeline import run_twice
+from edgekit.preparation import PictureSet, Progress, from_io, referenced, to_io
 from edgekit.target import Budget
 
 
@@ -54,16 +55,22 @@ def golden(opened: bundle.Bundle, device: Device) -> list[GoldenCheck]:
     return checks
 
 
+def require_weights(opened: bundle.Bundle, enhancer: Enhancer) -> None:
+    """Raises InvalidFile if the bundle was made from other weights than these."""
+    model = opened.manifest.model
+    if enhancer.sha256 != model.sha256:
+        raise InvalidFile(
+            f"the bundle was made from weights {model.sha256[:12]}, got {enhancer.sha256[:12]} ({enhancer.name}); "
+            "expected the same: name them with --weights"
+        )
+
+
 def again(
     opened: bundle.Bundle, enhancer: Enhancer, pictures: PictureSet, device: Device, *, captured: Captured | None = None, progress: Progress
 ) -> bundle.Bundle:
     """The bundle with parity and latency as measured now on `pictures`. Raises InvalidFile if `enhancer` is not the one the bundle was made from."""
     described = opened.manifest
-    if enhancer.sha256 != described.model.sha256:
-        raise InvalidFile(
-            f"the bundle was made from weights {described.model.sha256[:12]}, got {enhancer.sha256[:12]} ({enhancer.name}); "
-            "expected the same: name them with --weights"
-        )
+    require_weights(opened, enhancer)
     image = described.image
     parity_set = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
     fp32 = referenced(enhancer, parity_set, captured, progress)

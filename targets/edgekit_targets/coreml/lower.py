@@ -52,10 +52,9 @@ def lower(
             "for this artifact, which takes 8-bit pixel buffers"
         )
     graph, quantized_graph, bits = to_graph(module, example), None, {}
-    if quantize and precision.startswith("palettized"):
-        with_levels = options.minimum_deployment_target != "iOS17"
-        bits = palettize.palettize(graph, quantize, tiles, int(precision.split("-")[1]), whole_levels=precision.endswith("-int8") and with_levels)
-    if quantize and precision in ("int8", "palettized-4-int8"):
+    if quantize and quantize.palette:
+        bits = palettize.palettize(graph, quantize, tiles, quantize.palette, whole_levels=quantize.rounds_activations)
+    if quantize and quantize.rounds_activations:
         quantized_graph = w8a8.quantize(graph, quantize, tiles, weights=precision == "int8")
     program = _program(_Levels(graph) if options.io == "image" else graph, example)
     islands = _islands(program, quantize)
@@ -63,7 +62,7 @@ def lower(
     if quantize and precision == "int8-weights":
         model = _compress(model, _exempt(model, program, quantize.float_layers, quantize.float_types), cto.linear_quantize_weights, LEVELS)
     elif quantize and bits:
-        model = _store_palettes(model, program, bits, whole_levels=precision.endswith("-int8"))
+        model = _store_palettes(model, program, bits, whole_levels=quantize.rounds_activations)
     elif quantize and precision == "fp16" and (quantize.float_layers or quantize.float_types):
         raise LoweringError(
             "coreml: fp16 rounds no layer to integers, so float_layers and float_types do not apply; fp32_layers keeps layers out of fp16"
@@ -74,7 +73,7 @@ def lower(
     package.save(model, out)
     contents = inspect.read(out)
     names = _layers_by_operator(program)
-    quantized, kept = _checked(contents, names, precision, bits)
+    quantized, kept = _checked(contents, names, quantize, bits)
     facts: dict[str, Any] = {
         "minimum_deployment_target": options.minimum_deployment_target,
         "compute_units": options.compute_units,
@@ -294,14 +293,16 @@ def _layers_by_operator(program: ExportedProgram) -> dict[str, str]:
     return found
 
 
-def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str, bits: Mapping[str, int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _checked(
+    contents: inspect.Package, names: Mapping[str, str], quantize: Quantize | None, bits: Mapping[str, int]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(quantized, kept float) layers as the file on disk has them. Raises LoweringError if the precision, or a palette's bits, did not reach the file."""
+    precision = quantize.precision if quantize else "fp32"
     wanted = {
         "int8-weights": inspect.INT8,
         "int8": inspect.INT8,
-        **dict.fromkeys(("palettized-6", "palettized-4", "palettized-4-int8"), inspect.PALETTE),
-    }.get(precision)
-    if wanted is None:
+    }.get(precision, inspect.PALETTE if quantize and quantize.palette else None)
+    if quantize is None or wanted is None:
         return (), ()
     quantized, kept = [], []
     for layer in contents.layers:
@@ -311,7 +312,7 @@ def _checked(contents: inspect.Package, names: Mapping[str, str], precision: str
             raise LoweringError(f"coreml: the table of '{name}' has {layer.table} entries; expected at most {2 ** bits[name]}, {bits[name]} bits")
     if not quantized:
         raise LoweringError(f"coreml: no layer's weights are stored as {precision}; nothing was quantized")
-    if precision in ("int8", "palettized-4-int8") and not contents.counts().get("quantize"):
+    if quantize.rounds_activations and not contents.counts().get("quantize"):
         raise LoweringError("coreml: the file has no quantize operator; the activations stayed float")
     return tuple(quantized), tuple(kept)
 

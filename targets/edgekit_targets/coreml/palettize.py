@@ -1,6 +1,6 @@
 """Palettized weights, decided in PyTorch on calibration tiles: the values that coremltools then stores, one table per layer.
 
-coremltools' own k-means sees the weights only; on the built-in `edsr` its 4 bits cost about a decibel. Fitting each layer's outputs costs about a tenth.
+coremltools' own k-means sees the weights only; here each layer's outputs are fitted.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgekit.backend import Layout, Lowered
+from edgekit.recipe import palette_of
 from edgekit_targets.toolchain import part
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ExecuTorch:
             return (
                 "XNNPACK has no int8 weights with float arithmetic for convolutions; use int8 or int8-dynamic, or int8-weights with tflite or coreml"
             )
-        if precision.startswith("palettized"):
+        if palette_of(precision):
             return f"XNNPACK reads no palettes ({precision}); use int8, or {precision} with coreml"
         return f"ExecuTorch has no precision '{precision}'; use one of {', '.join(self.precisions)}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgekit.backend import Layout, Lowered
-from edgekit.recipe import Precision
+from edgekit.recipe import Precision, palette_of
 from edgekit_targets.toolchain import part
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class TFLite:
         """See `edgekit.backend.Backend`."""
         if precision in self.precisions:
             return None
-        if precision.startswith("palettized"):
+        if palette_of(precision):
             return "TFLite has no palettized weights; use int8-weights (8 bits) here, or palettization with the coreml backend"
         return f"TFLite has no '{precision}'; use one of {', '.join(self.precisions)}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import measured
 from edgekit.cli.console import say
 from edgekit.manifest import ArtifactLatency, Image
-from edgekit.pipeline import PictureSet
+from edgekit.preparation import PictureSet
 
 if TYPE_CHECKING:
     from torch import Tensor

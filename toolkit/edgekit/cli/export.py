@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from edgekit.backend import Backend
     from edgekit.cli.console import ProgressLines
     from edgekit.enhancer import Enhancer
-    from edgekit.pipeline import Job, PictureSet
+    from edgekit.pipeline import Job
+    from edgekit.preparation import PictureSet
     from edgekit.recipe import Recipe
     from edgekit.target import Target
 
@@ -59,12 +60,14 @@ def export(
 
     plan = plan_of(target, backend, recipe)
     if fp32_layers:
-        plan = plan[0], [(one, _with_islands(one, how, fp32_layers)) for one, how in plan[1]]
+        plan = plan[0], [(one, _with_islands(how, fp32_layers)) for one, how in plan[1]]
     from edgekit import models, pipeline
     from edgekit.bundle import check_free
     from edgekit.cli.sets import calibration_set, captured_reference, test_set
     from edgekit_targets.devices.host import Host
 
+    for job in plan[1]:
+        pipeline.require_possible(*job)
     chosen = replace(plan[0], io="uint8") if uint8 else plan[0]
     enhancer = models.load(model, weights)
     notes: dict[str, str] = {}
@@ -111,17 +114,15 @@ def _to_search(own: Recipe) -> Recipe:
     """What `--recipe auto` starts from: the artifact's palettized recipe if it has one, else int8."""
     from edgekit import recipe as recipes
 
-    return own if own.precision.startswith("palettized") else recipes.load("int8")
+    return own if own.quantize and own.quantize.palette else recipes.load("int8")
 
 
-def _with_islands(backend: Backend, recipe: Recipe, globs: list[str]) -> Recipe:
-    """The recipe with `fp32_layers`. Raises InvalidFile for one whose file computes in float32 anyway, and for a backend that has one type for all."""
+def _with_islands(recipe: Recipe, globs: list[str]) -> Recipe:
+    """The recipe with `fp32_layers`. Raises InvalidFile for one whose file computes in float32 anyway."""
     from edgekit.errors import InvalidFile
 
     if recipe.quantize is None:
         raise InvalidFile(f"--fp32-layers with recipe '{recipe.name}', which computes in float32 everywhere; expected an fp16 or int8 recipe")
-    if not backend.fp32_islands or recipe.precision not in backend.half:
-        raise InvalidFile(f"--fp32-layers with {backend.name} {recipe.precision}, which cannot mix float32 and fp16; expected Core ML")
     return replace(recipe, quantize=replace(recipe.quantize, fp32_layers=tuple(globs)))
 
 
@@ -152,12 +153,11 @@ def _found(
     enhancer: Enhancer, target: Target, plan: tuple[Target, list[tuple[Backend, Recipe]]], calibration: PictureSet, progress: ProgressLines
 ) -> tuple[tuple[Target, list[tuple[Backend, Recipe]]], dict[str, str]]:
     """`--recipe auto`: the plan with the recipe that was found, and the files that tell of it: auto.toml, and a chart per backend."""
-    from dataclasses import asdict
     from datetime import UTC, datetime
     from json import dumps as to_json
 
     from edgekit import auto, chart
-    from edgekit.recipe import Quantize, Recipe
+    from edgekit import recipe as recipes
     from edgekit_targets.devices.host import Host
 
     date, notes, made = datetime.now(UTC).date().isoformat(), {}, []
@@ -166,7 +166,6 @@ def _found(
         found = [auto.search(enhancer, target, one, calibration, Host(), base=base, progress=progress) for one, base in bases.items()]
         name = "auto" if precision == "int8" else f"auto-{precision}"
         notes[f"{name}.toml"] = auto.to_toml(found, f"{enhancer.name} on {target.name}", date)
-        changes = {}
         for one in found:
             spared = (*one.quantize.float_layers, *one.quantize.palette_bits)
             rows = [(s.layer, s.worst_psnr_db, s.layer in spared) for s in one.layers]
@@ -176,8 +175,6 @@ def _found(
             notes[f"{stem}.svg"] = chart.bars(
                 f"{enhancer.name}, {one.backend}: worst tile with one layer in {precision} (short: sensitive; red: spared)", rows, "dB"
             )
-            settings = asdict(one.quantize)
-            changes[one.backend] = {key: settings[key] for key in ("estimator", "float_layers", "float_types", "fp32_layers", "palette_bits")}
-        recipe = Recipe(name, notes[f"{name}.toml"].splitlines()[0], quantize=Quantize(found[0].quantize.precision), backend=changes)
+        recipe = recipes.parse(notes[f"{name}.toml"], name)
         made += [(backend, recipe) for backend in bases]
     return (plan[0], made), notes

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgekit import layers, metrics, parity, pipeline, rewrite
+from edgekit import layers, metrics, parity, preparation, rewrite
 from edgekit.cli.console import ProgressLines, quiet, say, terminal
 from edgekit.cli.sets import calibration_set
-from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError, MissingToolchain
-from edgekit.pipeline import PictureSet, from_io, to_io
+from edgekit.errors import CannotRunHere, EdgekitError, LoweringError, MissingToolchain
+from edgekit.preparation import PictureSet, from_io, to_io
+from edgekit.validation import require_weights
 from edgekit_targets import backend
 from edgekit_targets.devices.host import Host
 from edgekit_targets.toolchain import part
@@ -37,11 +38,7 @@ def measure(opened: Bundle, enhancer: Enhancer, pictures: PictureSet, calibratio
 
     `calibration` (a name or folder) is needed where the bundle's set is not a built-in one. Raises InvalidFile if `enhancer` is not the bundle's.
     """
-    if enhancer.sha256 != opened.manifest.model.sha256:
-        raise InvalidFile(
-            f"the bundle was made from weights {opened.manifest.model.sha256[:12]}, got {enhancer.sha256[:12]} ({enhancer.name}); "
-            "expected the same: name them with --weights"
-        )
+    require_weights(opened, enhancer)
     image = opened.manifest.image
     prepared = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
     chosen = _spread(prepared.names, {a.parity.worst_tile for a in opened.manifest.artifacts if a.parity})
@@ -147,7 +144,7 @@ class _Bench:
             raise CannotRunHere(
                 f"calibrated with set '{noted.name}' ({noted.sha256[:12]}), got '{pictures.name}' ({pictures.sha256[:12]}); name the same with --calibration"
             )
-        tiles = pipeline.calibration_tiles(pictures, self._enhancer, image.tile, image.halo, artifact.quantize.tiles)
+        tiles = preparation.calibration_tiles(pictures, self._enhancer, image.tile, image.halo, artifact.quantize.tiles)
         return [tuple(to_io(t, artifact.inputs[0].dtype) for t in tile) for tile in tiles]
 
 

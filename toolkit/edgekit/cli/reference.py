@@ -35,17 +35,17 @@ def reference(
     torch_device(device)
     from dataclasses import asdict
 
-    from edgekit import capture, models, pipeline
+    from edgekit import capture, models, preparation
     from edgekit.cli.console import ProgressLines, emit_json, say
     from edgekit.cli.export import plan_of
     from edgekit.cli.sets import calibration_set, test_set
 
     chosen, plans = plan_of(target, None, None)
     enhancer = models.load(model, weights)
-    jobs = [pipeline.Job(backend, recipe) for backend, recipe in plans]
+    rewrites = [backend.rewrites for backend, _ in plans]
     pictures = calibration_set(str(images)) if images else test_set()
     with ProgressLines() as progress:
-        tiling, parity_set = pipeline.prepare(enhancer, jobs, pictures, chosen.tile, progress=progress)
+        tiling, parity_set = preparation.prepare(enhancer, rewrites, pictures, chosen.tile, progress=progress)
         sizes = capture.SIZES if device == "cuda" else capture.SIZES[:2]
         record = capture.capture(enhancer, parity_set.tiles, tiling.tile, tiling.halo, out, device=device, sizes=sizes, progress=progress).record
     stand_in = "" if device == "cuda" else " (a CPU run: it stands in for the CUDA reference and is called that)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.cli.console import say
-from edgekit.pipeline import PictureSet
+from edgekit.preparation import PictureSet
 
 if TYPE_CHECKING:
     from torch import Tensor

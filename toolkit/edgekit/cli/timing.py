@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgekit.enhancer import Enhancer
-    from edgekit.pipeline import PictureSet
+    from edgekit.preparation import PictureSet
     from edgekit.target import Target
 
 RUNS = 30
@@ -21,7 +21,7 @@ def int8_latency(enhancer: Enhancer, target: Target, calibration: PictureSet) ->
     """Network -> median milliseconds of one tile in the target's first int8 file. Each call lowers the network anew: some ten seconds."""
     import torch
 
-    from edgekit import pipeline, recipe, rewrite
+    from edgekit import preparation, recipe, rewrite
     from edgekit.cli.console import quiet
     from edgekit.errors import InvalidFile
     from edgekit_targets.devices.host import Host
@@ -31,7 +31,7 @@ def int8_latency(enhancer: Enhancer, target: Target, calibration: PictureSet) ->
         raise InvalidFile(f"cost 'latency' needs a target with an int8 file, got '{target.name}'; expected android or desktop")
     quantize = recipe.load(plan.recipe).for_backend(plan.backend.name)
     example = tuple(torch.zeros(1, spec.channels, *target.tile) for spec in enhancer.inputs)
-    tiles = pipeline.calibration_tiles(calibration, enhancer, target.tile, 8 * enhancer.multiple_of, 4)
+    tiles = preparation.calibration_tiles(calibration, enhancer, target.tile, 8 * enhancer.multiple_of, 4)
 
     def measure(network: nn.Module) -> float:
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder, quiet():

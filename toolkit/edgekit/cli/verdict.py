@@ -40,14 +40,18 @@ def show(manifest: Manifest) -> None:
     table = Table(
         title=f"{manifest.model.name} on {manifest.target}, against {manifest.reference.device} {manifest.reference.dtype}", title_justify="left"
     )
-    for column in ("file", "MB", "PSNR mean / worst dB", "SSIM", "truth dB", "drop mean / worst dB", "ms", "x reference", "delegated", "budget"):
+    for column in COLUMNS:
         table.add_column(column, justify="left" if column == "file" else "right", overflow="fold")
     for artifact in manifest.artifacts:
         table.add_row(*row(artifact))
     terminal().print(table)
 
 
+COLUMNS = ("file", "MB", "PSNR mean / worst, dB", "SSIM", "vs truth, dB", "drop mean / worst, dB", "ms a tile", "x reference", "delegated", "budget")
+
+
 def row(artifact: Artifact) -> list[str]:
+    """One artifact under COLUMNS."""
     parity, latency, delegation = artifact.parity, artifact.latency, artifact.delegation
     not_run = "NOT RUN"
     states = {line.status for line in artifact.budget}

@@ -1,0 +1,126 @@
+"""What comes before any file is made: the test pictures cut into tiles with the halo that the graphs need, calibration tiles, the reference's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from edgekit import capture, parity, reference, rewrite, tiles
+from edgekit.enhancer import Enhancer
+from edgekit.errors import InvalidFile
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all); 0 in all means that it cannot be known."""
+
+MOST_OVERHEAD = 2.5
+"""Computed pixels per delivered pixel above which an export is refused unless the tile was asked for."""
+
+HALO_PICTURES = 12
+"""Test pictures, besides the adversarial ones, on which the halo is measured."""
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """`pictures` yields (name, (1, 3, H, W) float32 in [0, 1]) anew each time it is iterated; `sha256` is of the set."""
+
+    name: str
+    sha256: str
+    pictures: Iterable[tuple[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    tile: tuple[int, int]
+    radius: int | None
+    halo: int
+    overhead: float
+
+
+def prepare(
+    enhancer: Enhancer, rewrites: Sequence[tuple[str, ...]], test: PictureSet, size: tuple[int, int], *, asked: bool = False, progress: Progress
+) -> tuple[Tiling, parity.ParitySet]:
+    """The halo that the graphs need (`rewrites`: those of each backend), and the test pictures cut into tiles with it."""
+    photographs = list(test.pictures)
+    example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
+    tiling = measure_tiling(enhancer, rewrites, example, size, photographs, asked=asked, progress=progress)
+    return tiling, parity.prepare(photographs, enhancer.degrade, enhancer.scale, size, tiling.halo, multiple=enhancer.multiple_of)
+
+
+def referenced(enhancer: Enhancer, parity_set: parity.ParitySet, captured: capture.Captured | None, progress: Progress) -> reference.Reference:
+    """The outputs that artifacts are compared with, under the name of the device that they are shown to belong to."""
+    progress("reference", 0, len(parity_set.tiles))
+    here = reference.capture(enhancer.module, parity_set.tiles, progress=lambda done, total: progress("reference", done, total))
+    if enhancer.tiling == "exact":
+        here = replace(here, untiled=parity.untiled(parity_set, enhancer.module))
+    if captured is None:
+        return here
+    return capture.certify(here, captured, capture.agree(captured, enhancer, parity_set.tiles, here.outputs))
+
+
+def measure_tiling(
+    enhancer: Enhancer,
+    rewrites: Sequence[tuple[str, ...]],
+    example: tuple[Tensor, ...],
+    size: tuple[int, int],
+    photographs: Sequence[tuple[str, Tensor]],
+    *,
+    asked: bool,
+    progress: Progress,
+) -> Tiling:
+    """The smallest halo that keeps tiled equal to untiled within one 8-bit step, on test pictures and adversarial ones, with the graphs that are exported."""
+    if enhancer.tiling == "whole":
+        return Tiling(size, None, 0, 1.0)
+    progress("halo", 0, 0)
+    radius = tiles.receptive_radius(enhancer.module, example, enhancer.multiple_of)
+    if radius is None:
+        raise InvalidFile(f"{enhancer.name}: every output pixel depends on the whole picture; expected tiling = 'whole' in its image contract")
+    side = max(size) + 2 * radius
+    chosen = photographs[:: max(1, len(photographs) // HALO_PICTURES)][:HALO_PICTURES]
+    inputs = [
+        enhancer.degrade(clean[..., : clean.shape[-2] // enhancer.scale * enhancer.scale, : clean.shape[-1] // enhancer.scale * enhancer.scale])[0][0]
+        for _, clean in chosen
+    ]
+    pictures = [*tiles.adversarial(side), *inputs]
+    different = dict.fromkeys(tuple(names) for names in rewrites)
+    profiles = []
+    for number, names in enumerate(different):
+        graph = rewrite.apply(enhancer.module, example, names).module
+        for index, picture in enumerate(pictures):
+            profiles.append(tiles.halo_error_profile(graph, enhancer.module, [picture], size, enhancer.scale, radius))
+            progress("halo", number * len(pictures) + index + 1, len(different) * len(pictures))
+    halo = tiles.smallest_halo(torch.stack(profiles).amax(0), multiple_of=enhancer.multiple_of)
+    tiles.check(size, halo, enhancer.multiple_of)
+    overhead = tiles.asymptotic_overhead(size, halo)
+    if overhead > MOST_OVERHEAD and not asked:
+        raise InvalidFile(
+            f"a tile of {size[0]}x{size[1]} with its halo of {halo} computes {overhead:.2f} pixels per delivered pixel; expected at most {MOST_OVERHEAD}: "
+            f"choose a larger tile with --tile {2 * size[0]}x{2 * size[1]}, or accept this one with --tile {size[0]}x{size[1]}"
+        )
+    return Tiling(size, radius, halo, overhead)
+
+
+def calibration_tiles(calibration: PictureSet, enhancer: Enhancer, size: tuple[int, int], halo: int, count: int) -> list[tuple[Tensor, ...]]:
+    """`count` network inputs from the calibration pictures, through `degrade`: the first tile of each picture, then the second of each, and so on."""
+    if count == 0:
+        return []
+    queues = [
+        parity.prepare([picture], enhancer.degrade, enhancer.scale, size, halo, multiple=enhancer.multiple_of).tiles
+        for picture in calibration.pictures
+    ]
+    rounds = [queue[i] for i in range(max(map(len, queues), default=0)) for queue in queues if i < len(queue)]
+    if not rounds:
+        raise InvalidFile(f"calibration set '{calibration.name}' has no picture; expected at least one")
+    return rounds[:count]
+
+
+def to_io(tensor: Tensor, io: str) -> Tensor:
+    """A picture in [0, 1] as the file takes it: float32, or uint8 pixels."""
+    return (tensor * 255 + 0.5).to(torch.uint8) if io == "uint8" else tensor
+
+
+def from_io(tensor: Tensor) -> Tensor:
+    """What a file gave, as float32 in [0, 1]."""
+    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
