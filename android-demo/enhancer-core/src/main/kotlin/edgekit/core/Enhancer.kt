@@ -3,15 +3,12 @@ package edgekit.core
 import java.nio.ByteBuffer
 
 /**
- * An opened model file. One call at a time, always from the thread that opened it; runtimes give no more than that.
+ * An opened model file. One call at a time, always from the thread that opened it; runtimes promise no more than that.
  *
  * The buffers are direct, in native byte order, and hold exactly the bytes of the artifact's input and output tensor; `run` reads and writes them from 0 to
- * capacity and leaves positions alone. Raises [ModelFailed].
+ * capacity and leaves positions and limits as they are. Raises [ModelFailed].
  */
 interface Enhancer : AutoCloseable {
-    /** Such as "ExecuTorch 1.1 XNNPACK", for the self-test's report. */
-    val runtime: String
-
     /** Threads that a run uses; at least 1. */
     val threads: Int
 

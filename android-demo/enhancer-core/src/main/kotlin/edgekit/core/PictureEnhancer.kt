@@ -6,7 +6,7 @@ package edgekit.core
  */
 class PictureEnhancer(
     private val enhancer: Enhancer,
-    private val artifact: Artifact,
+    artifact: Artifact,
     private val image: ImageContract,
 ) {
     fun interface Progress {

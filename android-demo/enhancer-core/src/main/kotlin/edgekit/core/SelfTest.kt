@@ -1,12 +1,15 @@
 package edgekit.core
 
-/** What the self-test asks the phone. `peakMemoryMb` is of the process so far; null where the system does not say. */
+/** What the self-test asks the phone; null where the system does not say. Memory is the process's, see [ProcessMemory]. */
 interface Probe {
     fun nowNs(): Long
 
-    fun peakMemoryMb(): Double?
-
     fun thermal(): ThermalState
+
+    fun residentMemoryMb(): Double?
+
+    /** The most that has been resident so far. */
+    fun peakMemoryMb(): Double?
 }
 
 /** Runs the golden pair of an artifact, times the model, and says what it found. Blocking; call it on the model's thread. */
@@ -17,21 +20,14 @@ class SelfTest(
     private val warmUp: Int = 3,
 ) {
     /**
-     * `enhancer` has opened the artifact's file, whose digest was `sha256` when the app read it. `progress` (runs done, runs in all) may throw to stop.
-     * What cannot be measured is null in the result, with the reason beside it.
+     * `sha256` is of the file as the app read it, `runtime` such as "ExecuTorch 1.1 XNNPACK". `open` opens the file, which is closed again; what it throws is the
+     * reason that nothing was measured. `progress` (runs done, runs in all) may throw to stop. What cannot be measured is null in the result, with the reason.
      */
     fun run(
         artifact: Artifact,
         sha256: String,
-        enhancer: Enhancer,
-        progress: (Int, Int) -> Unit = { _, _ -> },
-    ): ArtifactReport = TODO()
-
-    /** The entry of an artifact that could not be opened here. */
-    fun notRun(
-        artifact: Artifact,
-        sha256: String,
         runtime: String,
-        reason: String,
+        progress: (Int, Int) -> Unit = { _, _ -> },
+        open: () -> Enhancer,
     ): ArtifactReport = TODO()
 }
