@@ -11,24 +11,25 @@ from torch import Tensor, nn
 
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidCheckpoint, InvalidFile, UnknownName
-from edgekit.models import checkpoint, edsr, edsr_mobile, unet, zero_dce
+from edgekit.models import architectures, checkpoint, edsr, edsr_mobile, unet, zero_dce
+from edgekit.models.architectures import Architecture
+from edgekit.models.contract import Contract
 from edgekit.models.degrade import Degrade, darkened, downscale, noisy
+from edgekit.models.pixels import Pixels, in_pixels, plain
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A network that ships with its weights (a file in models/weights/), and the recogniser of other people's weights for it.
+    """A network that ships with its weights (a file in models/weights/).
 
-    `build` makes it untrained, as it trains; `merge` makes of that the network as it ships. `from_state_dict` makes what the tensors show (depth, widths,
-    scale); it raises InvalidCheckpoint, and its result has a `scale` and, where input sides must be multiples of more than 1, a `multiple_of`.
-    `degrade_at` takes that scale; `scale` is that of the shipped weights.
+    `build` makes it untrained, as it trains; `merge` makes of that the network as it ships. `scale` is that of the shipped weights, `degrade` makes their
+    input from a clean photograph.
     """
 
     name: str
+    architecture: Architecture
     build: Callable[[], nn.Module]
-    matches: Callable[[Mapping[str, Tensor]], bool]
-    from_state_dict: Callable[[Mapping[str, Tensor]], nn.Module]
-    degrade_at: Callable[[int], Degrade]
+    degrade: Degrade
     scale: int
     weights: str
     source: str
@@ -36,19 +37,13 @@ class Entry:
     description: str
     merge: Callable[[nn.Module], nn.Module] = lambda network: network
 
-    @property
-    def degrade(self) -> Degrade:
-        """Makes the input of the network as it ships from a clean photograph."""
-        return self.degrade_at(self.scale)
-
 
 MODELS = (
     Entry(
         name="edsr",
+        architecture=architectures.named("edsr"),
         build=edsr.EDSR,
-        matches=edsr.matches,
-        from_state_dict=edsr.from_state_dict,
-        degrade_at=downscale,
+        degrade=downscale(2),
         scale=2,
         weights="edsr.safetensors",
         source="trained from scratch by `edgekit train edsr`; architecture of Lim et al. 2017, arXiv 1707.02921",
@@ -57,10 +52,9 @@ MODELS = (
     ),
     Entry(
         name="edsr-x4",
+        architecture=architectures.named("edsr"),
         build=lambda: edsr.EDSR(scale=4),
-        matches=edsr.matches,
-        from_state_dict=edsr.from_state_dict,
-        degrade_at=downscale,
+        degrade=downscale(4),
         scale=4,
         weights="edsr-x4.safetensors",
         source="trained by `edgekit train edsr-x4` from the weights of edsr, as its authors do; architecture of Lim et al. 2017, arXiv 1707.02921",
@@ -69,10 +63,9 @@ MODELS = (
     ),
     Entry(
         name="edsr-mobile",
+        architecture=architectures.named("edsr-mobile"),
         build=edsr_mobile.build,
-        matches=edsr_mobile.matches,
-        from_state_dict=edsr_mobile.from_state_dict,
-        degrade_at=downscale,
+        degrade=downscale(2),
         scale=2,
         weights="edsr-mobile.safetensors",
         source="trained from scratch by `edgekit train edsr-mobile`; architecture in edgekit.models.edsr_mobile",
@@ -82,10 +75,9 @@ MODELS = (
     ),
     Entry(
         name="denoise",
+        architecture=architectures.named("unet"),
         build=unet.UNet,
-        matches=unet.matches,
-        from_state_dict=unet.from_state_dict,
-        degrade_at=lambda scale: noisy(),
+        degrade=noisy(),
         scale=1,
         weights="denoise.safetensors",
         source="trained from scratch by `edgekit train denoise`; after Ronneberger et al. 2015, arXiv 1505.04597",
@@ -94,10 +86,9 @@ MODELS = (
     ),
     Entry(
         name="lowlight",
+        architecture=architectures.named("zero-dce"),
         build=zero_dce.ZeroDCE,
-        matches=zero_dce.matches,
-        from_state_dict=zero_dce.from_state_dict,
-        degrade_at=lambda scale: darkened(),
+        degrade=darkened(),
         scale=1,
         weights="lowlight.safetensors",
         source="trained from scratch, without references, by `edgekit train lowlight`; after Guo et al. 2020, arXiv 2001.06826",
@@ -120,22 +111,30 @@ def entry(name: str) -> Entry:
 
 
 def rebuild(state: Mapping[str, Tensor]) -> nn.Module:
-    """The network whose names and shapes the tensors have, in eval mode. Raises InvalidCheckpoint."""
-    return _known(state).from_state_dict(state).eval()
+    """The network whose names and shapes the tensors have, in eval mode, taking and giving pixels. Raises InvalidCheckpoint."""
+    module, contract = _built(_known(state), state)
+    return in_pixels(module, contract.inputs, contract.outputs).eval()
 
 
 def to_state_dict(module: nn.Module) -> dict[str, Tensor]:
     """A network's tensors, with what `rebuild` needs beside the parameters."""
-    state = edsr.to_state_dict(module) if isinstance(module, edsr.EDSR) else module.state_dict()
+    network = module.network if isinstance(module, Pixels) else module
+    known = architectures.recognized(network.state_dict())
+    state = known.to_state_dict(network) if known else network.state_dict()
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
 
 
-def _known(state: Mapping[str, Tensor]) -> Entry:
-    for candidate in MODELS:
-        if candidate.matches(state):
-            return candidate
-    first = ", ".join(f"'{key[:40]}'" for key in list(state)[:3])
-    raise InvalidCheckpoint(f"its tensors ({first} ...) fit no known network; expected one of {', '.join(names())}")
+def _known(state: Mapping[str, Tensor]) -> Architecture:
+    found = architectures.recognized(state)
+    if found is None:
+        first = ", ".join(f"'{key[:40]}'" for key in list(state)[:3])
+        raise InvalidCheckpoint(f"its tensors ({first} ...) fit no known network; expected one of {', '.join(architectures.names())}")
+    return found
+
+
+def _built(known: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, Contract]:
+    module = known.from_state_dict(state)
+    return module, known.contract(module)
 
 
 def weights_path(name: str) -> Path:
@@ -152,8 +151,8 @@ def load(name_or_path: str, weights: Path | None = None) -> Enhancer:
     if name_or_path in names():
         known = entry(name_or_path)
         if weights is not None:
-            return _enhancer(name_or_path, known, weights, weights.name, "unknown")
-        return _enhancer(name_or_path, known, weights_path(name_or_path), known.source, known.licence)
+            return _enhancer(name_or_path, known.architecture, weights, weights.name, "unknown")
+        return _enhancer(name_or_path, known.architecture, weights_path(name_or_path), known.source, known.licence)
     path = Path(name_or_path)
     if path.suffix.lower() in checkpoint.SUFFIXES:
         if weights is not None:
@@ -169,22 +168,23 @@ def load(name_or_path: str, weights: Path | None = None) -> Enhancer:
     raise UnknownName("model", name_or_path, names())
 
 
-def _enhancer(name: str, known: Entry | None, path: Path, source: str, licence: str) -> Enhancer:
+def _enhancer(name: str, known: Architecture | None, path: Path, source: str, licence: str) -> Enhancer:
     """`known` None: the one whose names the tensors have."""
     state = checkpoint.read(path)
     try:
-        known = known or _known(state)
-        module = known.from_state_dict(state)
+        module, contract = _built(known or _known(state), state)
     except InvalidCheckpoint as error:
         raise InvalidCheckpoint(f"{path}: {error}") from error
-    scale = int(module.scale)  # type: ignore[arg-type]
-    multiple_of = int(getattr(module, "multiple_of", 1))
     return Enhancer(
         name=name,
-        module=module.eval().requires_grad_(False),
-        degrade=known.degrade_at(scale),
-        scale=scale,
-        multiple_of=multiple_of,
+        module=in_pixels(module, contract.inputs, contract.outputs).eval().requires_grad_(False),
+        degrade=contract.degrade,
+        scale=contract.scale,
+        task=contract.task,
+        inputs=tuple(map(plain, contract.inputs)),
+        outputs=tuple(map(plain, contract.outputs)),
+        multiple_of=contract.multiple_of,
+        tiling=contract.tiling,
         source=source,
         licence=licence,
         sha256=checkpoint.sha256(path),
