@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint arm64 phone bench fuzz readme models-page gates-page tradeoff crops cuda constraints clean
+.PHONY: export test setup lint fixtures arm64 phone bench fuzz readme models-page gates-page tradeoff crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -22,6 +22,10 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check toolkit targets calibration tests
 	$(VENV)/bin/ruff check toolkit targets calibration tests
 	$(VENV)/bin/basedpyright
+
+# The golden vectors that Python, Kotlin and Swift share: tests/fixtures/README.md.
+fixtures: $(READY)
+	PYTHONPATH=tests/fixtures $(VENV)/bin/python -m write tests/fixtures
 
 # What executes ARM64 code here (qemu-user, a cross-compiled runner, aarch64 wheels), and a phone's adbd for the tests: fetched by package name into build/,
 # on Debian for x86-64. Nothing is installed on the machine.

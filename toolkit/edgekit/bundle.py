@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.backend import DType, Layout
+from edgekit.consistency import golden_tensors, require_size
 from edgekit.errors import InvalidFile
 from edgekit.manifest import GoldenTensor, Manifest
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 16 * 2**20
 """Bytes. A real one has some ten thousand."""
-
-_ITEM_BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,8 @@ def read(path: Path) -> Bundle:
     except OSError as error:
         raise InvalidFile(f"{path}: cannot be read ({error.strerror}); expected a bundle that `edgekit export` made") from error
     manifest = Manifest.from_json(_text(place / MANIFEST, str(path / MANIFEST)), str(path / MANIFEST))
-    named = [(a.file, a.bytes, a.sha256) for a in manifest.artifacts] + [(g.file, g.bytes, g.sha256) for g in _golden_tensors(manifest)]
-    for kind, names in (("artifact name", [a.name for a in manifest.artifacts]), ("file", [file for file, _, _ in named])):
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InvalidFile(f"{path / MANIFEST}: the {kind} '{twice[0]}' stands twice; expected it once")
-    for golden in _golden_tensors(manifest):
-        _require_size(golden, f"{path / MANIFEST}: {golden.file}")
-    known = {a.name for a in manifest.artifacts}
-    for output in manifest.golden.artifacts:
-        if output.artifact not in known:
-            raise InvalidFile(f"{path / MANIFEST}: golden output of '{output.artifact}'; expected one of {', '.join(sorted(known))}")
-    for file, size, digest in named:
-        _verify(place / file, size, digest, str(path / file))
+    for described in (*manifest.artifacts, *golden_tensors(manifest)):
+        _verify(place / described.file, described.bytes, described.sha256, str(path / described.file))
     return Bundle(path, manifest)
 
 
@@ -76,7 +65,7 @@ def read_golden(bundle: Bundle, golden: GoldenTensor) -> Tensor:
     """The tensor as contiguous NCHW, whatever its layout in the file. Raises InvalidFile."""
     import torch  # here, because opening a bundle needs no torch
 
-    _require_size(golden, str(bundle.path / golden.file))
+    require_size(golden, str(bundle.path / golden.file))
     data = bytearray(_bytes(bundle.path / golden.file, golden.bytes))
     tensor = torch.frombuffer(data, dtype=getattr(torch, golden.dtype)).reshape(golden.shape)
     return tensor.permute(0, 3, 1, 2).contiguous() if golden.layout == "NHWC" and tensor.ndim == 4 else tensor
@@ -99,19 +88,6 @@ def read_note(bundle: Bundle, name: str, most: int) -> bytes | None:
     if len(data) > most:
         raise InvalidFile(f"{where}: has more than {most} bytes; expected what `edgekit export` wrote: export the bundle again")
     return data
-
-
-def _golden_tensors(manifest: Manifest) -> list[GoldenTensor]:
-    golden = manifest.golden
-    return [*golden.inputs, *golden.reference, *(tensor for output in golden.artifacts for tensor in output.outputs)]
-
-
-def _require_size(golden: GoldenTensor, where: str) -> None:
-    expected = _ITEM_BYTES[golden.dtype]
-    for side in golden.shape:
-        expected *= side
-    if expected != golden.bytes:
-        raise InvalidFile(f"{where}: {golden.dtype} of shape {list(golden.shape)} has {expected} bytes, got {golden.bytes}; expected the same")
 
 
 def _text(file: Path, where: str) -> str:

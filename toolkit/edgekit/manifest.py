@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from edgekit import consistency
 from edgekit.backend import Delegation, DType, Layout, TensorSpec
 from edgekit.device import ExecutedBy, Latency
 from edgekit.enhancer import ImageSpec, Tiling
@@ -24,6 +25,8 @@ from edgekit.recipe import Precision, Quantize
 VERSION = 1
 LARGEST_INTEGER = 2**53 - 1
 """JSON readers that keep numbers as doubles lose digits beyond it."""
+DEEPEST = 64
+"""Levels of objects and arrays. A real manifest has nine; a phone's stack is small."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ class Manifest:
             raise InvalidFile(f"{where}: is of schema version {version}, made by a newer edgekit; expected {VERSION}: pip install --upgrade edgekit")
         check(table, schema(), where)
         manifest: Manifest = decode(Manifest, table)
+        consistency.require(manifest, where)
         return manifest
 
 
@@ -251,7 +255,7 @@ def schema() -> dict[str, Any]:
 
 
 def parse_json(text: str, where: str) -> dict[str, Any]:
-    """A strict JSON object: no duplicate keys, no NaN or infinity, no number that a double cannot hold, no lone surrogate."""
+    """A strict JSON object: no duplicate keys, no NaN or infinity, no number that a double cannot hold, no lone surrogate, at most DEEPEST levels."""
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -279,6 +283,11 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
         raise InvalidFile(f"{where}: is not JSON as expected ({reason})") from error
     if not isinstance(found, dict):
         raise InvalidFile(f"{where}: is {_show(found)}; expected an object")
+    level: list[Any] = [found]
+    for _ in range(DEEPEST):
+        level = [item for value in level if isinstance(value, dict | list) for item in (value.values() if isinstance(value, dict) else value)]
+    if any(isinstance(value, dict | list) for value in level):
+        raise InvalidFile(f"{where}: is nested deeper than {DEEPEST} levels; expected what edgekit wrote")
     return found
 
 

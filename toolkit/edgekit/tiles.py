@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgekit.errors import InvalidFile
+from edgekit.tile_size import check
 
 EDGE_RULE = "reflect"
 """The name of rule 3 in the manifest."""
@@ -88,15 +88,6 @@ def plan(height: int, width: int, tile: tuple[int, int], halo: int, multiple_of:
         raise ValueError(f"picture is {height}x{width}; expected at least 1x1")
     check(tile, halo, multiple_of)
     return TilePlan(height, width, tile, halo)
-
-
-def check(tile: tuple[int, int], halo: int, multiple_of: int = 1) -> None:
-    """Raises InvalidFile if tiles of this size have no core, or do not keep the network's phase."""
-    size = f"tile {tile[0]}x{tile[1]} with halo {halo}"
-    if halo < 0 or 2 * halo >= min(tile):
-        raise InvalidFile(f"{size} leaves no pixels to take; expected a tile of more than {2 * max(halo, 0)} px a side: choose a larger --tile")
-    if any(value % multiple_of for value in (*tile, halo)):
-        raise InvalidFile(f"{size} does not fit the network's stride; expected multiples of {multiple_of}")
 
 
 def reflect_index(i: int, n: int) -> int:
@@ -184,9 +175,9 @@ def _reach(module: nn.Module, example: tuple[Tensor, ...], axis: int, short: int
 
 
 def halo_error_profile(
-    tile_module: Callable[[Tensor], Tensor],
-    whole_module: Callable[[Tensor], Tensor],
-    pictures: Iterable[Tensor],
+    tile_module: Callable[..., Tensor],
+    whole_module: Callable[..., Tensor],
+    pictures: Iterable[tuple[Tensor, ...]],
     tile: tuple[int, int],
     scale: int,
     radius: int,
@@ -195,7 +186,8 @@ def halo_error_profile(
 
     `tile_module` and `whole_module` map (1, C, h, w) in [0, 1] to (1, C', h * scale, w * scale); the first is given tiles only, the second tiles with
     `radius` real pixels around them, so that with the receptive radius (in multiples of the network's stride) it gives what the whole picture would.
-    `pictures` are (C, H, W); the tile is taken from their middle, mirrored outwards (rule 3) where they are smaller. Outputs are clamped to [0, 1].
+    A picture is a tuple of the network's inputs, (1, C, H, W) each; the tile is taken from their middle, mirrored outwards (rule 3) where they are smaller.
+    Inputs without height and width (a time step) are handed on. Outputs are clamped to [0, 1].
 
     -> float32 of length ceil(shorter tile side / 2), never negative. A module that gives values that are not finite makes them infinite here.
     """
@@ -204,18 +196,24 @@ def halo_error_profile(
     distance = torch.minimum(torch.minimum(y, height - 1 - y)[:, None], torch.minimum(x, width - 1 - x)[None]).flatten()
     profile = torch.zeros((min(tile) + 1) // 2)
     for picture in pictures:
-        top, left = (picture.shape[1] - height) // 2, (picture.shape[2] - width) // 2
-        rows = [reflect_index(i, picture.shape[1]) for i in range(top - radius, top + height + radius)]
-        columns = [reflect_index(i, picture.shape[2]) for i in range(left - radius, left + width + radius)]
-        around = picture[None, :, rows][..., columns]
+        around = tuple(_middle(t, height + 2 * radius, width + 2 * radius) if t.ndim == 4 else t for t in picture)
+        within = tuple(t[..., radius : radius + height, radius : radius + width].contiguous() if t.ndim == 4 else t for t in around)
         with torch.no_grad():
-            whole = whole_module(around).clamp(0, 1)
-            tiled = tile_module(around[..., radius : radius + height, radius : radius + width].contiguous()).clamp(0, 1)
+            whole = whole_module(*around).clamp(0, 1)
+            tiled = tile_module(*within).clamp(0, 1)
         inner = radius * scale
         error = (tiled - whole[..., inner : inner + height * scale, inner : inner + width * scale]).abs().amax((0, 1))
         error = F.max_pool2d(error.nan_to_num(torch.inf)[None], scale).flatten()
         profile.scatter_reduce_(0, distance, error, "amax")
     return profile
+
+
+def _middle(picture: Tensor, height: int, width: int) -> Tensor:
+    """The middle of (1, C, H, W), mirrored outwards where it is smaller."""
+    top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
+    rows = [reflect_index(i, picture.shape[-2]) for i in range(top, top + height)]
+    columns = [reflect_index(i, picture.shape[-1]) for i in range(left, left + width)]
+    return picture[..., rows, :][..., columns]
 
 
 def smallest_halo(profile: Tensor, step: float = 1 / 255, multiple_of: int = 1) -> int:

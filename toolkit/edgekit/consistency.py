@@ -1,0 +1,83 @@
+"""What the manifest's schema cannot say: that its parts fit together. An app that reads such a manifest needs no further checks.
+
+README.md of tests/fixtures lists the same rules for the apps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import TYPE_CHECKING
+
+from edgekit.backend import DType, TensorSpec
+from edgekit.enhancer import ImageSpec
+from edgekit.errors import InvalidFile
+from edgekit.tile_size import check as check_tile
+
+if TYPE_CHECKING:
+    from edgekit.manifest import GoldenTensor, Image, Manifest
+
+ITEM_BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
+
+
+def require(manifest: Manifest, where: str) -> None:
+    """`where` opens each message. Raises InvalidFile."""
+    image = manifest.image
+    try:
+        check_tile(image.tile, image.halo, image.multiple_of)
+    except InvalidFile as error:
+        raise InvalidFile(f"{where}: image: {error}") from error
+    for spec in (*image.inputs, *image.outputs):
+        _require_normalization(spec, where)
+    for artifact in manifest.artifacts:
+        _require_shapes(artifact.inputs, image.inputs, image, 1, f"{where}: {artifact.name}: inputs")
+        _require_shapes(artifact.outputs, image.outputs, image, image.scale, f"{where}: {artifact.name}: outputs")
+    _require_once("artifact name", (a.name for a in manifest.artifacts), where)
+    tensors = golden_tensors(manifest)
+    _require_once("file", (f.file for f in (*manifest.artifacts, *tensors)), where)
+    for golden in tensors:
+        require_size(golden, f"{where}: {golden.file}")
+    known = {a.name for a in manifest.artifacts}
+    for output in manifest.golden.artifacts:
+        if output.artifact not in known:
+            raise InvalidFile(f"{where}: golden output of '{output.artifact}'; expected one of {', '.join(sorted(known))}")
+
+
+def golden_tensors(manifest: Manifest) -> list[GoldenTensor]:
+    golden = manifest.golden
+    return [*golden.inputs, *golden.reference, *(tensor for output in golden.artifacts for tensor in output.outputs)]
+
+
+def require_size(golden: GoldenTensor, where: str) -> None:
+    """Raises InvalidFile if the file cannot hold the shape."""
+    expected = ITEM_BYTES[golden.dtype] * prod(golden.shape)
+    if expected != golden.bytes:
+        raise InvalidFile(f"{where}: {golden.dtype} of shape {list(golden.shape)} has {expected} bytes, got {golden.bytes}; expected the same")
+
+
+def _require_normalization(spec: ImageSpec, where: str) -> None:
+    for key, values in (("mean", spec.mean), ("std", spec.std)):
+        if len(values) not in (1, spec.channels):
+            raise InvalidFile(f"{where}: image: {spec.name}: {key} has {len(values)} values; expected 1, or {spec.channels}: one a channel")
+    if 0 in spec.std:
+        raise InvalidFile(f"{where}: image: {spec.name}: std is 0; expected another number to divide by")
+
+
+def _require_shapes(tensors: tuple[TensorSpec, ...], specs: tuple[ImageSpec, ...], image: Image, scale: int, where: str) -> None:
+    if len(tensors) != len(specs):
+        raise InvalidFile(f"{where}: {len(tensors)} tensors; expected {len(specs)}, as image says")
+    height, width = (side * scale for side in image.tile)
+    for tensor, spec in zip(tensors, specs, strict=True):
+        if spec.colour == "scalar":
+            continue
+        expected = (1, spec.channels, height, width) if tensor.layout == "NCHW" else (1, height, width, spec.channels)
+        if tensor.shape != expected:
+            raise InvalidFile(
+                f"{where}: shape is {list(tensor.shape)} in {tensor.layout}; expected {list(expected)}, which fits tile, scale and channels"
+            )
+
+
+def _require_once(kind: str, names: Iterable[str], where: str) -> None:
+    found = list(names)
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        raise InvalidFile(f"{where}: the {kind} '{twice[0]}' stands twice; expected it once")
