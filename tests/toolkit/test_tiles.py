@@ -144,7 +144,7 @@ def test_tiled_is_untiled(net: nn.Module, halo: int, scale: int, multiple_of: in
 def test_one_pixel_less_of_halo_is_not_enough() -> None:
     net = small_net()
     assert tiles.receptive_radius(net, (torch.rand(1, 3, 8, 8),)) == 4
-    profile = tiles.halo_error_profile(net, net, tiles.adversarial(48), (24, 24), 2, 4)
+    profile = tiles.halo_error_profile(net, net, [(p[None],) for p in tiles.adversarial(48)], (24, 24), 2, 4)
     assert profile[3] > 1e-6 > profile[4:].max()
 
 
@@ -211,7 +211,7 @@ def test_error_profile_finds_the_distance_of_an_error() -> None:
         return F.interpolate(x, scale_factor=3)
 
     pictures = [torch.full((1, 40, 50), 0.25), torch.full((1, 3, 5), 0.1)]
-    profile = tiles.halo_error_profile(wrong, right, pictures, (16, 13), 3, 4)
+    profile = tiles.halo_error_profile(wrong, right, [(p[None],) for p in pictures], (16, 13), 3, 4)
     expected = torch.tensor([0.5, 0.5, 0.5 / 255, 0, 0, 0, 0])
     torch.testing.assert_close(profile, expected, rtol=0, atol=1e-7)
     assert tiles.smallest_halo(profile) == 2
@@ -221,7 +221,7 @@ def test_error_profile_finds_the_distance_of_an_error() -> None:
 
 
 def test_a_module_that_is_never_right_has_no_halo() -> None:
-    profile = tiles.halo_error_profile(lambda x: x * torch.nan, lambda x: x, [torch.rand(3, 30, 30)], (16, 16), 1, 2)
+    profile = tiles.halo_error_profile(lambda x: x * torch.nan, lambda x: x, [(torch.rand(1, 3, 30, 30),)], (16, 16), 1, 2)
     assert profile.isinf().all()
     halo = tiles.smallest_halo(profile)
     with pytest.raises(InvalidFile, match="leaves no pixels"):

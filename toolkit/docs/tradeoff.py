@@ -21,7 +21,7 @@ from statistics import median
 
 import torch
 
-from edgekit import bundle, chart, metrics, models, parity
+from edgekit import bundle, chart, metrics, models, parity, preparation
 from edgekit.cli.sets import test_set
 from edgekit.enhancer import Enhancer
 from edgekit.manifest import Image
@@ -87,7 +87,7 @@ def make(point: Point) -> None:
 
 def truths(enhancer: Enhancer, module: torch.nn.Module, image: Image) -> list[float]:
     """PSNR of the float network against ground truth, as saved in 8 bits, per test picture: in tiles, as the files run."""
-    pictures = parity.prepare(test_set().pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
+    pictures = preparation.cut(enhancer, test_set().pictures, image.tile, image.halo)
     with torch.no_grad():
         results = pictures.stitch([module(*tile) for tile in pictures.tiles])
     return [

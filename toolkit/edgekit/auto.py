@@ -110,7 +110,7 @@ def search(
     if len(pictures) < 2:
         raise InvalidFile(f"recipe 'auto' needs at least two calibration pictures (one half calibrates, one judges), got {len(pictures)}")
     calibrating, judging = pictures[::2], pictures[1::2]
-    example = tuple(torch.zeros(1, spec.channels, *target.tile) for spec in enhancer.inputs)
+    example = preparation.example(enhancer, target.tile)
     judges = PictureSet(calibration.name, calibration.sha256, judging)
     tiling, parity_set = preparation.prepare(enhancer, [backend.rewrites], judges, target.tile, progress=progress)
     fp32 = reference.capture(enhancer.module, parity_set.tiles, progress=lambda d, t: progress("reference", d, t))

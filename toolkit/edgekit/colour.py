@@ -18,11 +18,24 @@ RGB_TO_XYZ = (
 )
 """From the chromaticities of sRGB's primaries and of D65 (0.3127, 0.3290). Its row sums are the white, so that grey has no chroma at all."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as JPEG and the super-resolution literature have it."""
+
 CHUNK = 2**16
 """Pixels that are converted at once: some twenty float64 planes of them stay in a processor's cache."""
 
 HALF_TURN = math.pi * (1 + 1e-12)
 """Two hues half a turn apart have two mean hues; the formula takes the first, and rounding must not choose the other."""
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """(..., 3, H, W) in [0, 1] -> (..., 1, H, W)."""
+    return (rgb * torch.tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
+
+
+def in_channels(rgb: Tensor, channels: int) -> Tensor:
+    """(..., 3, H, W) as a network of so many channels may be shown it: itself, or its mean in each of them."""
+    return rgb if channels == 3 else rgb.mean(-3, keepdim=True).expand(*rgb.shape[:-3], channels, -1, -1)
 
 
 def to_lab(x: Tensor) -> Tensor:

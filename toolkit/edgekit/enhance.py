@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgekit import tiles
+from edgekit.colour import luma
 from edgekit.errors import EdgekitError
 from edgekit.picture import SourcePicture, create_picture, to_pixels
 
@@ -26,9 +27,6 @@ Progress = Callable[[int, int], None]
 
 _Rows = Callable[[Sequence[int]], Tensor]
 """Row numbers, in any order -> (C, rows, width) float32 in [0, 1]."""
-
-_LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as JPEG and the super-resolution literature have it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def _bands(session: Session, spec: TileSpec, plan: tiles.TilePlan, read: _Rows, 
 
 def _to_model(rgb: Tensor, spec: TileSpec) -> Tensor:
     if spec.colour == "luma":
-        return _luma(rgb)
+        return luma(rgb)
     return rgb.flip(0) if spec.colour == "bgr" else rgb
 
 
@@ -99,12 +97,8 @@ def _from_model(band: Tensor, spec: TileSpec, enlarged: Callable[[], Tensor]) ->
     if spec.colour == "luma":
         rgb = enlarged()
         # The same as going through YCbCr: luma has the factor 1 in each of R, G and B.
-        return (rgb + (band - _luma(rgb))).clamp_(0, 1)
+        return (rgb + (band - luma(rgb))).clamp_(0, 1)
     return band.flip(0) if spec.colour == "bgr" else band
-
-
-def _luma(rgb: Tensor) -> Tensor:
-    return (rgb * torch.tensor(_LUMA)[:, None, None]).sum(0, keepdim=True)
 
 
 def _run(session: Session, spec: TileSpec, pixels: Tensor, tile: tiles.Tile) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
+from edgekit.colour import in_channels
 from edgekit.quantize import matches
 from edgekit.tiles import adversarial
 
@@ -129,7 +130,7 @@ def _adversarial(example: tuple[Tensor, ...]) -> list[tuple[str, tuple[Tensor, .
     made = []
     for number, picture in enumerate(adversarial(max(height, width))):
         cut = picture[:, :height, :width]
-        channels = [cut if t.shape[1] == 3 else cut.mean(0, keepdim=True).expand(t.shape[1], -1, -1) for t in example]
+        channels = [in_channels(cut, t.shape[1]) if t.ndim == 4 else t[0] for t in example]
         made.append((f"adversarial-{number}", tuple(c[None].contiguous().to(t.dtype) for c, t in zip(channels, example, strict=True))))
     return made
 

@@ -14,6 +14,7 @@ from edgekit.device import ExecutedBy
 from edgekit.enhancer import Task
 from edgekit.errors import InvalidFile
 from edgekit.manifest import BudgetLine, Parity, ParityReference
+from edgekit.models.degrade import resize, to_uint8_grid
 from edgekit.target import Budget
 
 SMOOTH_ABOVE_DB = 36.0
@@ -80,23 +81,38 @@ def prepare(
     halo: int,
     *,
     multiple: int = 1,
+    truth: Callable[[Tensor], Tensor | None] = lambda clean: clean,
+    whole: bool = False,
 ) -> ParitySet:
-    """Clean photographs (name, (1, 3, H, W) in [0, 1]) become network inputs and tiles. A picture's sides are cut to multiples of `scale * multiple`."""
+    """Clean photographs (name, (1, 3, H, W) in [0, 1]) become network inputs and tiles. A picture's sides are cut to multiples of `scale * multiple`.
+
+    `truth` makes of a clean photograph what the network's output should be, if that is known. A network that has to see the `whole` picture gets the largest
+    centred part of each that has the tile's shape, made as large as the tile.
+    """
     prepared, cut, names = [], [], []
     for name, clean in pictures:
+        clean = _fitted(clean, tile[0] * scale, tile[1] * scale) if whole else clean
         height, width = (side // (scale * multiple) * scale * multiple for side in clean.shape[-2:])
         if min(height, width) == 0:
             raise InvalidFile(f"{name}: is {clean.shape[-1]}x{clean.shape[-2]} pixels; expected at least {scale * multiple} on each side")
         clean = clean[..., :height, :width].contiguous()
         inputs = degrade(clean)
         plan = tiles.plan(inputs[0].shape[-2], inputs[0].shape[-1], tile, halo)
-        prepared.append(TestPicture(name, inputs, clean, plan))
+        prepared.append(TestPicture(name, inputs, truth(clean), plan))
         for number, one in enumerate(plan):
-            cut.append(tuple(tiles.cut(t[0], plan, one)[None] for t in inputs))
+            cut.append(tuple(tiles.cut(t[0], plan, one)[None] if t.ndim == 4 else t for t in inputs))
             names.append(f"{name}#{number}")
     if not cut:
         raise InvalidFile("no test picture; expected at least one")
     return ParitySet(tuple(prepared), cut, names, scale)
+
+
+def _fitted(picture: Tensor, height: int, width: int) -> Tensor:
+    """(1, 3, H, W) -> (1, 3, height, width): cut to the shape around its middle, then resized, with values of an 8-bit picture."""
+    factor = min(picture.shape[-2] / height, picture.shape[-1] / width)
+    part = max(1, round(height * factor)), max(1, round(width * factor))
+    top, left = (picture.shape[-2] - part[0]) // 2, (picture.shape[-1] - part[1]) // 2
+    return to_uint8_grid(resize(picture[..., top : top + part[0], left : left + part[1]], height, width))
 
 
 def untiled(parity_set: ParitySet, network: Callable[..., Tensor | Sequence[Tensor]], count: int = UNTILED_PICTURES) -> dict[int, Tensor]:
@@ -111,7 +127,7 @@ def untiled(parity_set: ParitySet, network: Callable[..., Tensor | Sequence[Tens
         whole = tiles.plan(plan.height, plan.width, (plan.height + 2 * plan.halo, plan.width + 2 * plan.halo), plan.halo)
         (tile,) = whole
         with torch.no_grad():
-            output = network(*(tiles.cut(t[0], whole, tile)[None] for t in parity_set.pictures[index].inputs))
+            output = network(*(tiles.cut(t[0], whole, tile)[None] if t.ndim == 4 else t for t in parity_set.pictures[index].inputs))
         result = (output if isinstance(output, Tensor) else output[0]).clamp(0, 1)
         picture = torch.empty(1, result.shape[1], plan.height * scale, plan.width * scale)
         tiles.paste(result[0], picture[0], whole, tile, scale)
@@ -148,7 +164,7 @@ def compare(
     found = [seams.seam_steps(a, b, p.plan, parity_set.scale) for a, (_, b), p in zip(against, pictures, parity_set.pictures, strict=True)]
     shifts = [metrics.channel_shift(a, b) for a, b in pictures]
     similar = [metrics.ssim(a, b) for a, b in pictures]
-    gt, deltas, smooth = _against_truth(parity_set, pictures) if task != "segment" else ([], [], [])
+    gt, deltas, smooth = _against_truth(parity_set, pictures) if task == "restore" else ([], [], [])
     in_colour = task != "segment" and pictures[0][0].shape[1] == 3
     visible = [colour.mean_and_p99(a, b) for a, b in pictures] if in_colour else []
     learned = [perceptual.lpips(a, b) for a, b in pictures] if in_colour and perceptual.missing() is None else []

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, recipe, reference, report, rewrite
+from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, preparation, recipe, reference, report, rewrite
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
@@ -81,7 +81,7 @@ def export(
         log = folder / "export.log"
         log.touch()
         size = tile or target.tile
-        example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
+        example = preparation.example(enhancer, size)
         tiling, parity_set = prepare(enhancer, [job.backend.rewrites for job in jobs], test, size, asked=tile is not None, progress=progress)
         fp32 = referenced(enhancer, parity_set, captured, progress)
         needed = max((job.recipe.quantize.tiles for job in jobs if job.recipe.quantize), default=0)

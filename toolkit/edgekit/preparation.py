@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from edgekit import capture, parity, reference, rewrite, tiles
+from edgekit.colour import in_channels, luma
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidFile
 
@@ -44,9 +45,34 @@ def prepare(
 ) -> tuple[Tiling, parity.ParitySet]:
     """The halo that the graphs need (`rewrites`: those of each backend), and the test pictures cut into tiles with it."""
     photographs = list(test.pictures)
-    example = tuple(torch.zeros(1, spec.channels, *size) for spec in enhancer.inputs)
-    tiling = measure_tiling(enhancer, rewrites, example, size, photographs, asked=asked, progress=progress)
-    return tiling, parity.prepare(photographs, enhancer.degrade, enhancer.scale, size, tiling.halo, multiple=enhancer.multiple_of)
+    tiling = measure_tiling(enhancer, rewrites, example(enhancer, size), size, photographs, asked=asked, progress=progress)
+    return tiling, cut(enhancer, photographs, size, tiling.halo)
+
+
+def example(enhancer: Enhancer, size: tuple[int, int]) -> tuple[Tensor, ...]:
+    """The network's inputs for a tile of this size, all zero: (1, C, h, w), or (1, C) for scalars."""
+    return tuple(torch.zeros(1, spec.channels, *(() if spec.colour == "scalar" else size)) for spec in enhancer.inputs)
+
+
+def cut(enhancer: Enhancer, photographs: Iterable[tuple[str, Tensor]], size: tuple[int, int], halo: int) -> parity.ParitySet:
+    """Clean photographs (name, (1, 3, H, W) in [0, 1]) as this network's inputs in tiles, with what should come out where that is known."""
+    return parity.prepare(
+        photographs,
+        enhancer.degrade,
+        enhancer.scale,
+        size,
+        halo,
+        multiple=enhancer.multiple_of,
+        truth=lambda clean: _truth(enhancer, clean),
+        whole=enhancer.tiling == "whole",
+    )
+
+
+def _truth(enhancer: Enhancer, clean: Tensor) -> Tensor | None:
+    """The clean photograph in the colours of the output; None where another picture is wanted than the one that was photographed."""
+    made = {"rgb": lambda: clean, "bgr": lambda: clean.flip(1), "luma": lambda: luma(clean), "grey": lambda: luma(clean)}
+    colour = enhancer.outputs[0].colour
+    return made[colour]() if enhancer.task == "restore" and colour in made else None
 
 
 def referenced(enhancer: Enhancer, parity_set: parity.ParitySet, captured: capture.Captured | None, progress: Progress) -> reference.Reference:
@@ -79,11 +105,10 @@ def measure_tiling(
         raise InvalidFile(f"{enhancer.name}: every output pixel depends on the whole picture; expected tiling = 'whole' in its image contract")
     side = max(size) + 2 * radius
     chosen = photographs[:: max(1, len(photographs) // HALO_PICTURES)][:HALO_PICTURES]
-    inputs = [
-        enhancer.degrade(clean[..., : clean.shape[-2] // enhancer.scale * enhancer.scale, : clean.shape[-1] // enhancer.scale * enhancer.scale])[0][0]
-        for _, clean in chosen
-    ]
-    pictures = [*tiles.adversarial(side), *inputs]
+    unit = enhancer.scale * enhancer.multiple_of
+    inputs = [enhancer.degrade(clean[..., : clean.shape[-2] // unit * unit, : clean.shape[-1] // unit * unit]) for _, clean in chosen]
+    hard = [tuple(in_channels(p[None], t.shape[1]) if t.ndim == 4 else t for t in example) for p in tiles.adversarial(side)]
+    pictures = [*hard, *inputs]
     different = dict.fromkeys(tuple(names) for names in rewrites)
     profiles = []
     for number, names in enumerate(different):
@@ -106,10 +131,7 @@ def calibration_tiles(calibration: PictureSet, enhancer: Enhancer, size: tuple[i
     """`count` network inputs from the calibration pictures, through `degrade`: the first tile of each picture, then the second of each, and so on."""
     if count == 0:
         return []
-    queues = [
-        parity.prepare([picture], enhancer.degrade, enhancer.scale, size, halo, multiple=enhancer.multiple_of).tiles
-        for picture in calibration.pictures
-    ]
+    queues = [cut(enhancer, [picture], size, halo).tiles for picture in calibration.pictures]
     rounds = [queue[i] for i in range(max(map(len, queues), default=0)) for queue in queues if i < len(queue)]
     if not rounds:
         raise InvalidFile(f"calibration set '{calibration.name}' has no picture; expected at least one")
@@ -117,8 +139,8 @@ def calibration_tiles(calibration: PictureSet, enhancer: Enhancer, size: tuple[i
 
 
 def to_io(tensor: Tensor, io: str) -> Tensor:
-    """A picture in [0, 1] as the file takes it: float32, or uint8 pixels."""
-    return (tensor * 255 + 0.5).to(torch.uint8) if io == "uint8" else tensor
+    """A picture in [0, 1] as the file takes it: float32, or uint8 pixels. Scalars stay what they are."""
+    return (tensor * 255 + 0.5).to(torch.uint8) if io == "uint8" and tensor.ndim == 4 else tensor
 
 
 def from_io(tensor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from edgekit.device import Device
 from edgekit.enhancer import Enhancer
 from edgekit.errors import CannotRunHere, InvalidFile
 from edgekit.pipeline import run_twice
-from edgekit.preparation import PictureSet, Progress, from_io, referenced, to_io
+from edgekit.preparation import PictureSet, Progress, cut, from_io, referenced, to_io
 from edgekit.target import Budget
 
 
@@ -72,7 +72,7 @@ def again(
     described = opened.manifest
     require_weights(opened, enhancer)
     image = described.image
-    parity_set = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
+    parity_set = cut(enhancer, pictures.pictures, image.tile, image.halo)
     fp32 = referenced(enhancer, parity_set, captured, progress)
     artifacts = []
     limited = {field.name for field in fields(Budget)}

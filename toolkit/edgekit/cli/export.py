@@ -130,7 +130,7 @@ def _jobs(enhancer: Enhancer, plans: list[tuple[Backend, Recipe]], tile: tuple[i
     """The files to make; a recipe with [prune] prunes the network first, once, without recovery."""
     import torch
 
-    from edgekit import pipeline, pruning_run
+    from edgekit import pipeline, preparation, pruning_run
     from edgekit.cli.console import say
     from edgekit.errors import InvalidFile
 
@@ -142,7 +142,7 @@ def _jobs(enhancer: Enhancer, plans: list[tuple[Backend, Recipe]], tile: tuple[i
             raise InvalidFile(
                 f"recipe '{recipe.name}' prunes by latency; expected `edgekit prune --recipe {recipe.name}` first, then export its checkpoint"
             )
-        example = tuple(torch.zeros(1, spec.channels, *tile) for spec in enhancer.inputs)
+        example = preparation.example(enhancer, tile)
         made = pruning_run.shrink(enhancer, recipe.prune, example, calibration)
         say(f"pruned without recovery: {pruning_run.describe(made)}; `edgekit prune --recover` wins the quality back")
         pruned[recipe.prune] = made.module

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from edgekit import layers, metrics, parity, preparation, rewrite
+from edgekit import layers, metrics, preparation, rewrite
 from edgekit.cli.console import ProgressLines, quiet, say, terminal
 from edgekit.cli.sets import calibration_set
 from edgekit.errors import CannotRunHere, EdgekitError, LoweringError, MissingToolchain
@@ -40,7 +40,7 @@ def measure(opened: Bundle, enhancer: Enhancer, pictures: PictureSet, calibratio
     """
     require_weights(opened, enhancer)
     image = opened.manifest.image
-    prepared = parity.prepare(pictures.pictures, enhancer.degrade, image.scale, image.tile, image.halo, multiple=image.multiple_of)
+    prepared = preparation.cut(enhancer, pictures.pictures, image.tile, image.halo)
     chosen = _spread(prepared.names, {a.parity.worst_tile for a in opened.manifest.artifacts if a.parity})
     tiles = {prepared.names[i]: prepared.tiles[i] for i in chosen}
     found = []

@@ -48,9 +48,7 @@ def prune(
         raise InvalidFile(f"{out}: exists; expected a free name, or --force")
     from dataclasses import asdict, replace
 
-    import torch
-
-    from edgekit import distill, models, pruning_run
+    from edgekit import distill, models, preparation, pruning_run
     from edgekit import recipe as recipes
     from edgekit.cli.console import ProgressLines, TrainingProgress, emit_json, say
     from edgekit.cli.sets import calibration_set, test_set, training_crops
@@ -62,7 +60,7 @@ def prune(
         raise InvalidFile(f"recipe '{chosen.name}' has no [prune] table; expected one, such as in recipe 'pruned'")
     goal = load_target(target)
     enhancer = models.load(model, weights)
-    example = tuple(torch.zeros(1, spec.channels, *goal.tile) for spec in enhancer.inputs)
+    example = preparation.example(enhancer, goal.tile)
     pictures = calibration_set(calibration)
     timed = int8_latency(enhancer, goal, pictures) if chosen.prune.cost == "latency" else None
     with ProgressLines() as progress:

@@ -19,7 +19,6 @@ RUNS = 30
 
 def int8_latency(enhancer: Enhancer, target: Target, calibration: PictureSet) -> Callable[[nn.Module], float]:
     """Network -> median milliseconds of one tile in the target's first int8 file. Each call lowers the network anew: some ten seconds."""
-    import torch
 
     from edgekit import preparation, recipe, rewrite
     from edgekit.cli.console import quiet
@@ -30,7 +29,7 @@ def int8_latency(enhancer: Enhancer, target: Target, calibration: PictureSet) ->
     if plan is None:
         raise InvalidFile(f"cost 'latency' needs a target with an int8 file, got '{target.name}'; expected android or desktop")
     quantize = recipe.load(plan.recipe).for_backend(plan.backend.name)
-    example = tuple(torch.zeros(1, spec.channels, *target.tile) for spec in enhancer.inputs)
+    example = preparation.example(enhancer, target.tile)
     tiles = preparation.calibration_tiles(calibration, enhancer, target.tile, 8 * enhancer.multiple_of, 4)
 
     def measure(network: nn.Module) -> float:
