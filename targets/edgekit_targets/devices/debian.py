@@ -60,6 +60,16 @@ class Debian:
         self._run(["apt-get", *self._options(), "-qq", "-t", f"{self.release}-backports", "download", package], archives)
         self._unpack(sorted(archives.glob("*.deb")), into)
 
+    def source(self, package: str, into: Path) -> Path:
+        """The upstream sources that `package` was built from, as one archive in `into`."""
+        listed = self._folder / "sources.list"
+        if "deb-src" not in (text := listed.read_text("utf-8")):
+            listed.write_text(f"{text}{text.splitlines()[0].replace('deb ', 'deb-src ').replace('arch=amd64,arm64 ', '')}\n", "utf-8")
+            self._run(["apt-get", *self._options(), "-qq", "update"])
+        into.mkdir(parents=True, exist_ok=True)
+        self._run(["apt-get", *self._options(), "-qq", "source", "--download-only", "--tar-only", package], into)
+        return next(into.glob("*.orig.tar.*"))
+
     def _unpack(self, files: Sequence[Path], into: Path) -> None:
         into.mkdir(parents=True, exist_ok=True)
         for file in files:
