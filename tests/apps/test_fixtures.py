@@ -260,7 +260,7 @@ def network(inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
 def test_stitched_as_edgekit_enhances(case, tmp_path):
     picture = SourcePicture("case", array(case["rgb"], shape=(case["height"], case["width"], 3)))
     spec = TileSpec(tuple(case["tile"]), case["halo"], scale=read("stitched")["scale"])
-    enhance(network, spec, picture, tmp_path / "out.png")
+    enhance(network, spec, [picture], tmp_path / "out.png")
     assert open_picture(tmp_path / "out.png").pixels.tobytes() == base64.b64decode(case["out_rgb"])
 
 

@@ -6,7 +6,7 @@ What is tiled how is said in `tiles`; what becomes of colour, alpha, bit depth a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,9 @@ from torch import Tensor
 
 from edgekit import tiles
 from edgekit.colour import luma
-from edgekit.errors import EdgekitError
+from edgekit.enhancer import Colour
+from edgekit.errors import EdgekitError, InvalidFile
+from edgekit.models.degrade import resize
 from edgekit.picture import SourcePicture, create_picture, to_pixels
 
 Session = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
@@ -33,7 +35,8 @@ _Rows = Callable[[Sequence[int]], Tensor]
 class TileSpec:
     """What of the model's image contract `enhance` needs. `tile` is (height, width) of its input, `halo` in input pixels.
 
-    `colour` is what the model's channels are: "luma" models get the BT.601 luma and their result replaces that of the bicubically enlarged picture.
+    `colours` has what the channels of each input are. "luma" models get the BT.601 luma and their "luma" result replaces that of the bicubically enlarged
+    picture; "grey" and "mask" are one plane. `result` is what the output's channels are: a mask's channels are the shares of the classes.
     `io` "uint8" models take and give 0 to 255. Raises InvalidFile if tile, halo and `multiple_of` do not go together.
     """
 
@@ -42,70 +45,127 @@ class TileSpec:
     scale: int = 1
     multiple_of: int = 1
     io: Literal["float32", "uint8"] = "float32"
-    colour: Literal["rgb", "bgr", "luma"] = "rgb"
+    colours: tuple[Colour, ...] = ("rgb",)
+    result: Colour = "rgb"
 
     def __post_init__(self) -> None:
         tiles.check(self.tile, self.halo, self.multiple_of)
 
 
-def enhance(session: Session, spec: TileSpec, source: SourcePicture, out_path: Path, progress: Progress | None = None) -> None:
-    """Writes the enhanced `source` to `out_path`, whole or not at all.
+def enhance(session: Session, spec: TileSpec, sources: Sequence[SourcePicture], out_path: Path, progress: Progress | None = None) -> None:
+    """Writes what the model makes of `sources`, one picture per input, all of one size, to `out_path`, whole or not at all.
 
-    Grey pictures go in as three equal channels, and the mean of the three results comes out. Alpha is enlarged bicubically.
-    Raises InvalidFile if the file cannot be written in this format or at all, EdgekitError if the model's result is not a picture.
+    The first picture lends its depth, profile and alpha. Grey ones go into models of three channels as three equal planes, and the mean of the three results
+    comes out. Alpha is enlarged bicubically. A mask of one class is saved as its share, of several as the grey level of the likeliest class.
+    Raises InvalidFile if the pictures do not fit the model or the file cannot be written, EdgekitError if the model's result is not a picture.
     """
-    plan = tiles.plan(source.height, source.width, spec.tile, spec.halo, spec.multiple_of)
-    with create_picture(out_path, source, source.height * spec.scale, source.width * spec.scale) as file:
-        for core, colour in _bands(session, spec, plan, source.colour, progress):
-            planes = colour.mean(0, keepdim=True) if source.is_grey else colour
-            if source.has_alpha:
-                planes = torch.cat([planes, _bicubic(source.alpha, plan, core, spec.scale)])
+    first = _require_one_size(spec, sources)
+    plan = tiles.plan(first.height, first.width, spec.tile, spec.halo, spec.multiple_of)
+    like = _like(first, spec)
+    with create_picture(out_path, like, first.height * spec.scale, first.width * spec.scale) as file:
+        for core, band in _bands(session, spec, plan, [source.colour for source in sources], progress):
+            planes = _saved(band, spec, like)
+            if like.has_alpha:
+                planes = torch.cat([planes, _bicubic(first.alpha, plan, core, spec.scale)])
             for part in planes.split(256, 1):
                 file.write(to_pixels(part, file.bits))
+
+
+def enhance_whole(session: Session, spec: TileSpec, sources: Sequence[SourcePicture], out_path: Path) -> None:
+    """As `enhance`, for models that have to see the whole picture: pictures of another size than the tile's are resized to it (anti-aliased bicubic), and the
+    result to theirs times the scale. Where that loses too much is for the caller to say."""
+    first = _require_one_size(spec, sources)
+    like = _like(first, spec)
+    size = first.height * spec.scale, first.width * spec.scale
+    rows = range(first.height)
+    pictures = [resize(source.colour(rows)[None], *spec.tile)[0].clamp(0, 1) for source in sources]
+    tile = tiles.Tile(0, 0, *spec.tile)
+    result = _run(session, spec, [_to_model(p, colour) for p, colour in zip(pictures, spec.colours, strict=True)], tile)
+    with create_picture(out_path, like, *size) as file:
+        large = resize(result[None], *size)[0].clamp(0, 1)
+        if spec.result == "luma":
+            large = _with_luma(resize(first.colour(rows)[None], *size)[0].clamp(0, 1), large)
+        planes = _saved(large.flip(0) if spec.result == "bgr" else large, spec, like)
+        if like.has_alpha:
+            planes = torch.cat([planes, resize(first.alpha(rows)[None], *size)[0].clamp(0, 1)])
+        for part in planes.split(256, 1):
+            file.write(to_pixels(part, file.bits))
 
 
 def enhance_tensor(session: Session, spec: TileSpec, picture: Tensor) -> Tensor:
     """(1, 3, H, W) float32 RGB in [0, 1] -> (1, 3, H * scale, W * scale): the stitched picture as `enhance` makes it, before it is rounded."""
     height, width = picture.shape[-2:]
     plan = tiles.plan(height, width, spec.tile, spec.halo, spec.multiple_of)
-    return torch.cat([band for _, band in _bands(session, spec, plan, lambda rows: picture[0, :, rows], None)], 1)[None]
+    return torch.cat([band for _, band in _bands(session, spec, plan, [lambda rows: picture[0, :, rows]], None)], 1)[None]
 
 
-def _bands(session: Session, spec: TileSpec, plan: tiles.TilePlan, read: _Rows, progress: Progress | None) -> Iterator[tuple[tiles.Tile, Tensor]]:
-    """Per row of tiles: (its first tile, the enhanced RGB rows of its cores (3, core height * scale, width * scale) float32 in [0, 1])."""
+def _require_one_size(spec: TileSpec, sources: Sequence[SourcePicture]) -> SourcePicture:
+    """The first picture. Raises InvalidFile."""
+    if len(sources) != len(spec.colours):
+        raise InvalidFile(f"got {len(sources)} pictures for a model of {len(spec.colours)} inputs; expected one for each")
+    first = sources[0]
+    for other in sources[1:]:
+        if (other.height, other.width) != (first.height, first.width):
+            raise InvalidFile(f"{other.name}: is {other.width}x{other.height}, {first.name} is {first.width}x{first.height}; expected the same size")
+    return first
+
+
+def _like(first: SourcePicture, spec: TileSpec) -> SourcePicture:
+    """The picture whose channels and profile the result gets."""
+    if spec.result in ("mask", "grey"):
+        return replace(first, pixels=first.pixels[:, :, :1], icc_profile=None)
+    if first.is_grey and "rgb" in spec.colours[1:]:  # infrared first, colours second
+        return replace(first, pixels=first.pixels[:, :, :1].repeat(3, 2), icc_profile=None)
+    return first
+
+
+def _saved(band: Tensor, spec: TileSpec, like: SourcePicture) -> Tensor:
+    """The planes that are written, but for alpha."""
+    if spec.result == "mask" and len(band) > 1:
+        return band.argmax(0, keepdim=True).float() / (len(band) - 1)
+    return band.mean(0, keepdim=True) if like.is_grey and len(band) > 1 else band
+
+
+def _bands(
+    session: Session, spec: TileSpec, plan: tiles.TilePlan, reads: Sequence[_Rows], progress: Progress | None
+) -> Iterator[tuple[tiles.Tile, Tensor]]:
+    """Per row of tiles: (its first tile, the enhanced rows of its cores (C, core height * scale, width * scale) float32 in [0, 1], RGB where in colour)."""
     done = 0
     for row in map(plan.row, range(plan.rows)):
         core = row[0]
-        rows = _to_model(read(plan.source_rows(core)), spec)
-        band = torch.empty(len(rows), core.height * spec.scale, plan.width * spec.scale)
+        rows = [_to_model(read(plan.source_rows(core)), colour) for read, colour in zip(reads, spec.colours, strict=True)]
+        band: Tensor | None = None
         for tile in row:
-            result = _run(session, spec, rows[:, :, plan.source_columns(tile)], tile)
+            result = _run(session, spec, [plane[:, :, plan.source_columns(tile)] for plane in rows], tile)
+            if band is None:
+                band = torch.empty(len(result), core.height * spec.scale, plan.width * spec.scale)
             tiles.paste(result, band, plan, tile, spec.scale, top=tile.y * spec.scale)
             done += 1
             if progress:
                 progress(done, len(plan))
-        yield core, _from_model(band, spec, lambda core=core: _bicubic(read, plan, core, spec.scale))
+        assert band is not None
+        if spec.result == "luma":
+            band = _with_luma(_bicubic(reads[0], plan, core, spec.scale), band)
+        yield core, band.flip(0) if spec.result == "bgr" else band
 
 
-def _to_model(rgb: Tensor, spec: TileSpec) -> Tensor:
-    if spec.colour == "luma":
+def _to_model(rgb: Tensor, colour: Colour) -> Tensor:
+    if colour in ("luma", "grey", "mask"):
         return luma(rgb)
-    return rgb.flip(0) if spec.colour == "bgr" else rgb
+    return rgb.flip(0) if colour == "bgr" else rgb
 
 
-def _from_model(band: Tensor, spec: TileSpec, enlarged: Callable[[], Tensor]) -> Tensor:
-    if spec.colour == "luma":
-        rgb = enlarged()
-        # The same as going through YCbCr: luma has the factor 1 in each of R, G and B.
-        return (rgb + (band - luma(rgb))).clamp_(0, 1)
-    return band.flip(0) if spec.colour == "bgr" else band
+def _with_luma(rgb: Tensor, plane: Tensor) -> Tensor:
+    """The picture with this luma. The same as going through YCbCr: luma has the factor 1 in each of R, G and B."""
+    return (rgb + (plane - luma(rgb))).clamp_(0, 1)
 
 
-def _run(session: Session, spec: TileSpec, pixels: Tensor, tile: tiles.Tile) -> Tensor:
-    """(C, tile height, tile width) float32 -> (C, tile height * scale, tile width * scale) float32, clamped to [0, 1]."""
-    values = (pixels * 255 + 0.5).to(torch.uint8) if spec.io == "uint8" else pixels
-    (result,) = session((values[None].contiguous(),))
-    expected = (1, len(pixels), *(side * spec.scale for side in spec.tile))
+def _run(session: Session, spec: TileSpec, inputs: Sequence[Tensor], tile: tiles.Tile) -> Tensor:
+    """(C, tile height, tile width) float32 each -> (C', tile height * scale, tile width * scale) float32, clamped to [0, 1]."""
+    values = tuple((pixels * 255 + 0.5).to(torch.uint8) if spec.io == "uint8" else pixels for pixels in inputs)
+    result = session(tuple(value[None].contiguous() for value in values))[0]
+    channels = {"rgb": 3, "bgr": 3, "luma": 1, "grey": 1}.get(spec.result, result.shape[1] if result.ndim == 4 else 1)
+    expected = (1, channels, *(side * spec.scale for side in spec.tile))
     if tuple(result.shape) != expected:
         raise EdgekitError(f"the model gave {tuple(result.shape)}; expected {expected}: its file and its manifest do not belong together")
     floats = result[0].float() / 255 if spec.io == "uint8" else result[0]

@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from edgekit import consistency
 from edgekit.backend import Delegation, DType, Layout, TensorSpec
 from edgekit.device import ExecutedBy, Latency
-from edgekit.enhancer import ImageSpec, Tiling
+from edgekit.enhancer import ImageSpec, Task, Tiling
 from edgekit.errors import InvalidFile
 from edgekit.recipe import Precision, Quantize
 
@@ -31,7 +31,8 @@ DEEPEST = 64
 
 @dataclass(frozen=True)
 class Model:
-    """`sha256` is of the weights file; `macs_per_pixel` counts per pixel of the input; `receptive_field` is a side in input pixels (None: unbounded)."""
+    """`sha256` is of the weights file; `macs_per_pixel` counts per pixel of the input; `receptive_field` is a side in input pixels (None: unbounded).
+    `task` is that of the enhancer; manifests older than the key are of restoring networks."""
 
     name: str
     source: str
@@ -41,6 +42,7 @@ class Model:
     parameters: int
     macs_per_pixel: float
     receptive_field: int | None
+    task: Task = "restore"
 
 
 @dataclass(frozen=True)

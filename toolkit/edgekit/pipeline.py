@@ -300,6 +300,7 @@ def describe(enhancer: Enhancer, example: tuple[Tensor, ...], radius: int | None
         parameters=sum(p.numel() for p in enhancer.module.parameters()),
         macs_per_pixel=counter.get_total_flops() / 2 / (height * width),
         receptive_field=None if radius is None else 2 * radius + 1,
+        task=enhancer.task,
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgekit.cli.options import BundleArgument, Force, Json
+
+if TYPE_CHECKING:
+    from edgekit.manifest import Manifest
+    from edgekit.picture import SourcePicture
 
 
 def run(
@@ -17,6 +21,15 @@ def run(
     artifact: Annotated[
         str | None, typer.Option("--artifact", "-a", help="Which file of the bundle.  [default: the one the bundle recommends]", show_default=False)
     ] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="NAME=PICTURE", help="The other inputs of a model that has several, such as visible=photo.jpg or mask=hole.png."
+        ),
+    ] = None,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Resize pictures for a restoring model that has to see the whole picture; loses detail.")
+    ] = False,
     suffix: Annotated[str, typer.Option("--format", help="png (streamed, any size), jpg or webp.")] = "png",
     force: Force = False,
     json: Json = False,
@@ -39,12 +52,19 @@ def run(
         raise UnknownName("artifact", name, by_name)
     chosen = by_name[name]
     image = opened.manifest.image
+    if any(spec.colour == "scalar" for spec in (*image.inputs, *image.outputs)):
+        raise InvalidFile(f"{bundle}: {name} takes or gives numbers that are no picture; expected a model from pictures to a picture")
+    others = _named(second or [], [one.name for one in image.inputs[1:]])
+    if others and len(pictures) > 1:
+        raise InvalidFile(f"got {len(pictures)} pictures with --input; expected one picture a call, as the other inputs belong to it")
     spec = enhance.TileSpec(
         tile=image.tile,
         halo=image.halo,
         scale=image.scale,
         multiple_of=image.multiple_of,
         io="uint8" if chosen.inputs[0].dtype == "uint8" else "float32",
+        colours=tuple(one.colour for one in image.inputs),
+        result=image.outputs[0].colour,
     )
     targets = {source: out / f"{source.stem}.{suffix}" for source in pictures}
     if len(set(targets.values())) < len(pictures):
@@ -57,9 +77,42 @@ def run(
         session = Host().session(opened.path / chosen.file)
         for source, target in targets.items():
             opened_picture = picture.open_picture(source)
+            given = [opened_picture, *(picture.open_picture(other) for other in others)]
+            if image.tiling == "whole":
+                _say_or_refuse(opened_picture, opened.manifest, resize=resize)
             out.mkdir(parents=True, exist_ok=True)
-            enhance.enhance(session, spec, opened_picture, target, progress=lambda done, total, at=source.name: progress(at, done, total))
+            if image.tiling == "whole":
+                enhance.enhance_whole(session, spec, given, target)
+            else:
+                enhance.enhance(session, spec, given, target, progress=lambda done, total, at=source.name: progress(at, done, total))
             written.append({"picture": str(source), "result": str(target), "artifact": name})
             say(f"{target}  ({opened_picture.width * image.scale}x{opened_picture.height * image.scale}, {name})")
     if json:
         emit_json({"results": written})
+
+
+def _named(given: list[str], names: list[str]) -> list[Path]:
+    """The pictures of the inputs `names`, in that order. Raises InvalidFile."""
+    from edgekit.errors import InvalidFile
+
+    found = dict(text.partition("=")[::2] for text in given)
+    if sorted(found) != sorted(names) or len(found) < len(given) or not all(found.values()):
+        wanted = " ".join(f"--input {name}=PICTURE" for name in names) or "no --input: the model takes one picture"
+        raise InvalidFile(f"--input is {' '.join(given) or 'missing'}; expected {wanted}")
+    return [Path(found[name]) for name in names]
+
+
+def _say_or_refuse(source: SourcePicture, manifest: Manifest, *, resize: bool) -> None:
+    """For a model that has to see the whole picture and takes one size."""
+    from edgekit.cli.console import say
+    from edgekit.errors import InvalidFile
+
+    height, width = manifest.image.tile
+    if (source.height, source.width) == (height, width):
+        return
+    if manifest.model.task == "restore" and not resize:
+        raise InvalidFile(
+            f"{source.name}: is {source.width}x{source.height}, and {manifest.model.name} has to see the whole picture in {width}x{height}; "
+            f"expected that size: export again with --tile {source.height}x{source.width}, or --resize, which loses detail"
+        )
+    say(f"{source.name}: resized to {width}x{height} for {manifest.model.name}, which sees the whole picture, and back")
