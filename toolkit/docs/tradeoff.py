@@ -158,7 +158,7 @@ def page() -> None:
         "# Quality against latency and size",
         "",
         "Written by `make tradeoff`. Every point is measured; none is interpolated. *drop* is what the int8 file loses against ground truth beside the float",
-        "original, *float drop* what pruning alone loses (negative: the recovered network is better); means over all whole test pictures as saved in 8",
+        "original in the same tiles, *float drop* what pruning alone loses (negative: the recovered network is better); means over all whole test pictures as saved in 8",
         f"bits. *drop, detailed* leaves out the smooth pictures, those above {parity.SMOOTH_ABOVE_DB:g} dB, where a tenth of a decibel cannot be seen: what",
         "pruning loses on the others plus the `delta_psnr_db` of the bundle, as its budget has it. *x* is the speed beside the plain int8 file of the",
         "same runtime, all files of a model timed in turn in one run. The",
