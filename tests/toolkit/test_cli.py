@@ -107,7 +107,7 @@ def test_help_is_fast_and_shows_every_command():
     base = seconds("-c", "import typer, rich.console")
     assert seconds("-m", "edgekit", "--help") <= 1.5 * base
     text = subprocess.run([sys.executable, "-m", "edgekit", "--help"], capture_output=True, text=True, check=True).stdout
-    commands = "export validate bench run reference report compare prune train doctor models targets recipes calibration"
+    commands = "export validate bench run reference report compare bundle prune train doctor models targets recipes calibration"
     assert all(name in text for name in commands.split())
 
 

@@ -185,34 +185,34 @@ def golden_tensor(folder: Path, stem: str, name: str, tensor: Tensor, layout: La
 # Writing
 
 
-def check_free(out: Path, *, force: bool) -> None:
+def check_free(out: Path, *, force: bool, option: str = "--out") -> None:
     """Whether a bundle can be written at `out`: before the long work, and again when it is written. Also clears what killed exports left beside it.
 
-    Only a bundle or an empty folder is ever replaced, and a bundle only with `force`. Raises InvalidFile.
+    Only a bundle or an empty folder is ever replaced, and a bundle only with `force`. Raises InvalidFile; its hint names the command's `option`.
     """
     place = _resolved(out)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _recover(place)
         if not os.access(place.parent, os.W_OK | os.X_OK):
-            raise InvalidFile(f"{out}: its folder is not writable; expected one that is: choose another with --out")
+            raise InvalidFile(f"{out}: its folder is not writable; expected one that is: choose another with {option}")
         if not place.exists() or (place.is_dir() and not any(place.iterdir())):
             return
         if not _is_bundle(place):
-            raise InvalidFile(f"{out}: exists and is no bundle; expected a free place: choose another with --out, or remove it yourself")
+            raise InvalidFile(f"{out}: exists and is no bundle; expected a free place: choose another with {option}, or remove it yourself")
     except OSError as error:
-        raise InvalidFile(f"{out}: cannot be written ({error.strerror}); expected a writable place: choose another with --out") from error
+        raise InvalidFile(f"{out}: cannot be written ({error.strerror}); expected a writable place: choose another with {option}") from error
     if not force:
-        raise InvalidFile(f"{out}: exists; expected a free place: choose another with --out, or replace it with --force")
+        raise InvalidFile(f"{out}: exists; expected a free place: choose another with {option}, or replace it with --force")
 
 
-def write(out: Path, manifest: Manifest, files: Mapping[str, Path], *, force: bool = False) -> Bundle:
+def write(out: Path, manifest: Manifest, files: Mapping[str, Path], *, force: bool = False, option: str = "--out") -> Bundle:
     """Makes the bundle `out` of the manifest and `files` (path in the bundle -> file or folder to copy).
 
     Everything is copied, flushed to the disk and verified against the manifest in a folder beside `out`, which then takes the place in one step; a bundle that
     was there survives until then. Raises InvalidFile if the place is taken, not writable or full; ValueError if the manifest and the files do not agree.
     """
-    check_free(out, force=force)
+    check_free(out, force=force, option=option)
     place = _resolved(out)
     try:
         with _workplace(place) as folder:
@@ -224,11 +224,11 @@ def write(out: Path, manifest: Manifest, files: Mapping[str, Path], *, force: bo
                 read(folder)
             except InvalidFile as error:
                 raise ValueError(f"the bundle's files do not agree with its manifest: {error}") from error
-            check_free(out, force=force)
+            check_free(out, force=force, option=option)
             _take_place(folder, place)
     except OSError as error:
         raise InvalidFile(
-            f"{out}: cannot be written ({error.strerror}); nothing was changed: free some space, or choose another place with --out"
+            f"{out}: cannot be written ({error.strerror}); nothing was changed: free some space, or choose another place with {option}"
         ) from error
     return Bundle(out, manifest)
 

@@ -21,9 +21,9 @@ def judge(manifest: Manifest) -> Verdict:
     """Among the files that were measured and within budget: the fastest here, then the smallest. What was not measured is never called good."""
     over, unmeasured, good, blind = [], [], [], []
     for artifact in manifest.artifacts:
-        bad = [line for line in artifact.budget if line.status == "over"]
+        bad = over_budget(artifact)
         open_lines = [line for line in artifact.budget if line.status == "not measured"]
-        over += [f"{artifact.name}: {line.name} {_number(line.measured)}, budget {_number(line.budget)}{_where(artifact, line.name)}" for line in bad]
+        over += bad
         unmeasured += [f"{artifact.name}: {line.name}, budget {_number(line.budget)}" for line in open_lines]
         if artifact.parity is None:
             blind.append(artifact)
@@ -51,6 +51,15 @@ def judge(manifest: Manifest) -> Verdict:
             tuple(unmeasured),
         )
     return Verdict(None, "no measured file is within budget", tuple(over), tuple(unmeasured))
+
+
+def over_budget(artifact: Artifact) -> list[str]:
+    """The lines that were measured and are worse than the target allows, readable."""
+    return [
+        f"{artifact.name}: {line.name} {_number(line.measured)}, budget {_number(line.budget)}{_where(artifact, line.name)}"
+        for line in artifact.budget
+        if line.status == "over"
+    ]
 
 
 def _number(value: float | None) -> str:

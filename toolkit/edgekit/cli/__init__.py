@@ -13,7 +13,7 @@ try:
 except ImportError:  # before typer had its own
     from click import ClickException as TyperException  # pyright: ignore[reportMissingImports]
 
-from edgekit.cli import bench, catalogue, doctor, export, prune, reference, report, run, train, validate
+from edgekit.cli import bench, bundle, catalogue, doctor, export, prune, reference, report, run, train, validate
 from edgekit.errors import EdgekitError, LoweringError, OverBudget
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.command("bench")(bench.bench)
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("compare")(report.compare)
+app.command("bundle")(bundle.bundle)
 app.command("prune")(prune.prune)
 app.command("reference")(reference.reference)
 app.command("train")(train.train)
