@@ -9,7 +9,7 @@ import torch
 
 from edgekit import models
 from edgekit.errors import InvalidCheckpoint, InvalidFile, UnknownName
-from edgekit.models import checkpoint
+from edgekit.models import architectures, checkpoint
 from edgekit.models.edsr import EDSR
 from edgekit.models.edsr_mobile import EDSRMobile
 from edgekit.models.unet import UNet
@@ -129,7 +129,7 @@ def test_another_network_is_named_by_its_tensors(tmp_path):
     torch.save({f"layer{i}.weight": torch.zeros(1) for i in range(5)}, tmp_path / "x.pth")
     with pytest.raises(
         InvalidCheckpoint,
-        match=rf"its tensors \('layer0.weight', 'layer1.weight', 'layer2.weight' ...\) fit no known network; expected one of edsr, edsr-mobile, unet, zero-dce$",
+        match=rf"its tensors \('layer0.weight', 'layer1.weight', 'layer2.weight' ...\) fit no known network; expected one of {', '.join(architectures.names())}$",
     ):
         models.load(str(tmp_path / "x.pth"))
 

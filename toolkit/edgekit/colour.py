@@ -11,15 +11,14 @@ import math
 import torch
 from torch import Tensor
 
+from edgekit.models.degrade import LUMA
+
 RGB_TO_XYZ = (
     (0.4123907992659595, 0.3575843393838780, 0.1804807884018343),
     (0.2126390058715104, 0.7151686787677559, 0.0721923153607337),
     (0.0193308187155918, 0.1191947797946259, 0.9505321522496608),
 )
 """From the chromaticities of sRGB's primaries and of D65 (0.3127, 0.3290). Its row sums are the white, so that grey has no chroma at all."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as JPEG and the super-resolution literature have it."""
 
 CHUNK = 2**16
 """Pixels that are converted at once: some twenty float64 planes of them stay in a processor's cache."""

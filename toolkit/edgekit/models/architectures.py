@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from edgekit.models import edsr, edsr_mobile, unet, zero_dce
-from edgekit.models.contract import Contract
+from edgekit.models import (
+    dncnn,
+    ecbsr,
+    edsr,
+    edsr_bicubic,
+    edsr_mobile,
+    espcn,
+    nafnet,
+    rdn,
+    restormer,
+    rrdbnet,
+    span,
+    srresnet,
+    srvgg,
+    swinir,
+    unet,
+    zero_dce,
+)
+from edgekit.models.contract import Contract, of_luma
 from edgekit.models.degrade import darkened, downscale, noisy
 
 
@@ -33,7 +50,21 @@ class Architecture:
 def _enlarges(network: nn.Module) -> Contract:
     """Super-resolution by the network's own `scale`; the input is a reduced photograph."""
     scale = int(network.scale)  # type: ignore[arg-type]
-    return Contract(scale, downscale(scale))
+    return _in_its_colours(network, Contract(scale, downscale(scale), multiple_of=int(getattr(network, "multiple_of", 1))))
+
+
+def _denoises(network: nn.Module) -> Contract:
+    """The input is a photograph with Gaussian noise."""
+    return _in_its_colours(network, Contract(1, noisy(), multiple_of=int(getattr(network, "multiple_of", 1))))
+
+
+def _denoises_whole(network: nn.Module) -> Contract:
+    """As `_denoises`, by statistics of the whole picture."""
+    return replace(_denoises(network), tiling="whole")
+
+
+def _in_its_colours(network: nn.Module, contract: Contract) -> Contract:
+    return of_luma(contract) if getattr(network, "colours", 3) == 1 else contract
 
 
 ARCHITECTURES = (
@@ -61,7 +92,7 @@ ARCHITECTURES = (
         build=unet.UNet,
         matches=unet.matches,
         from_state_dict=unet.from_state_dict,
-        contract=lambda network: Contract(1, noisy(), multiple_of=int(network.multiple_of)),  # type: ignore[arg-type]
+        contract=_denoises,
         paper="after Ronneberger et al. 2015, arXiv 1505.04597",
         description="denoiser without normalization that predicts the noise",
     ),
@@ -73,6 +104,115 @@ ARCHITECTURES = (
         contract=lambda network: Contract(1, darkened()),
         paper="after Guo et al. 2020, arXiv 2001.06826",
         description="low-light enhancer that draws a brightening curve per pixel",
+    ),
+    Architecture(
+        name="edsr-bicubic",
+        build=edsr_bicubic.EDSRBicubic,
+        matches=edsr_bicubic.matches,
+        from_state_dict=edsr_bicubic.from_state_dict,
+        contract=_enlarges,
+        paper="Chu et al. 2020 (TecoGAN), arXiv 1811.09393",
+        description="super-resolution x2, x4: residual blocks add detail to the bicubic enlargement",
+    ),
+    Architecture(
+        name="srresnet",
+        build=srresnet.SRResNet,
+        matches=srresnet.matches,
+        from_state_dict=srresnet.from_state_dict,
+        contract=_enlarges,
+        paper="Ledig et al. 2017 (SRGAN), arXiv 1609.04802",
+        description="super-resolution x2, x4: batch normalization, PReLU, PixelShuffle",
+    ),
+    Architecture(
+        name="rdn",
+        build=rdn.RDN,
+        matches=rdn.matches,
+        from_state_dict=rdn.from_state_dict,
+        contract=_enlarges,
+        paper="Zhang et al. 2018, arXiv 1802.08797",
+        description="super-resolution x2, x3, x4: residual dense blocks",
+    ),
+    Architecture(
+        name="rrdbnet",
+        build=rrdbnet.RRDBNet,
+        matches=rrdbnet.matches,
+        from_state_dict=rrdbnet.from_state_dict,
+        contract=_enlarges,
+        paper="Wang et al. 2018 (ESRGAN), arXiv 1809.00219; Wang et al. 2021 (Real-ESRGAN), arXiv 2107.10833",
+        description="super-resolution x4, x2, x1: residual dense blocks in residual blocks, nearest enlargement",
+    ),
+    Architecture(
+        name="espcn",
+        build=espcn.ESPCN,
+        matches=espcn.matches,
+        from_state_dict=espcn.from_state_dict,
+        contract=_enlarges,
+        paper="Shi et al. 2016, arXiv 1609.05158",
+        description="super-resolution of the luma alone",
+    ),
+    Architecture(
+        name="srvgg",
+        build=srvgg.SRVGGNetCompact,
+        matches=srvgg.matches,
+        from_state_dict=srvgg.from_state_dict,
+        contract=_enlarges,
+        paper="Wang et al. 2021 (Real-ESRGAN), arXiv 2107.10833",
+        description="super-resolution x1 to x4, compact: a chain of convolutions and PReLU",
+    ),
+    Architecture(
+        name="span",
+        build=span.SPAN,
+        matches=span.matches,
+        from_state_dict=span.from_state_dict,
+        contract=span.contract,
+        paper="Wan et al. 2024, arXiv 2311.12770",
+        description="super-resolution by attention without parameters; re-parameterized convolutions",
+    ),
+    Architecture(
+        name="ecbsr",
+        build=ecbsr.ECBSR,
+        matches=ecbsr.matches,
+        from_state_dict=ecbsr.from_state_dict,
+        contract=_enlarges,
+        paper="Zhang, Zeng, Zhang 2021, ACM Multimedia",
+        description="super-resolution for phones: convolutions re-parameterized from edge filters",
+    ),
+    Architecture(
+        name="dncnn",
+        build=dncnn.DnCNN,
+        matches=dncnn.matches,
+        from_state_dict=dncnn.from_state_dict,
+        contract=_denoises,
+        paper="Zhang et al. 2017, arXiv 1608.03981",
+        description="denoiser: a chain of convolutions and batch normalization that predicts the noise",
+    ),
+    Architecture(
+        name="nafnet",
+        build=nafnet.NAFNet,
+        matches=nafnet.matches,
+        from_state_dict=nafnet.from_state_dict,
+        contract=_denoises_whole,
+        paper="Chen et al. 2022, arXiv 2204.04676",
+        description="restoration without activations; channel attention over the whole picture",
+    ),
+    Architecture(
+        name="restormer",
+        build=restormer.Restormer,
+        matches=restormer.matches,
+        from_state_dict=restormer.from_state_dict,
+        contract=_denoises_whole,
+        paper="Zamir et al. 2022, arXiv 2111.09881",
+        description="restoration by attention between channels, over the whole picture",
+    ),
+    Architecture(
+        name="swinir",
+        build=swinir.SwinIR,
+        matches=swinir.matches,
+        from_state_dict=swinir.from_state_dict,
+        contract=swinir.contract,
+        paper="Liang et al. 2021, arXiv 2108.10257",
+        description="super-resolution and denoising by attention in shifted windows",
+        to_state_dict=swinir.to_state_dict,
     ),
 )
 

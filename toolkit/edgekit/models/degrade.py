@@ -17,6 +17,10 @@ from torch import Tensor
 Degrade = Callable[[Tensor], tuple[Tensor, ...]]
 
 
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as JPEG and the super-resolution literature have it."""
+
+
 def to_uint8_grid(x: Tensor) -> Tensor:
     """Clamps to [0, 1] and rounds to multiples of 1/255: what an 8-bit picture can hold. Float32 in and out."""
     return (x.clamp(0, 1) * 255).round() / 255
@@ -25,6 +29,11 @@ def to_uint8_grid(x: Tensor) -> Tensor:
 def resize(x: Tensor, height: int, width: int) -> Tensor:
     """(N, C, H, W) float32 -> (N, C, height, width); anti-aliased bicubic with a = -0.5 (Keys 1981), as in PIL and MATLAB's imresize."""
     return F.interpolate(x, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+
+
+def unchanged(clean: Tensor) -> tuple[Tensor, ...]:
+    """The input of a network that takes pictures as they are: a photograph."""
+    return (to_uint8_grid(clean),)
 
 
 def downscale(scale: int) -> Degrade:
@@ -67,6 +76,17 @@ def darkened(low: float = 0.04, high: float = 0.3) -> Degrade:
         return (_from_levels(expose(_levels(clean) / 255, torch.from_numpy(2**stops)) * 255),)
 
     return degrade
+
+
+def luma_of(degrade: Degrade) -> Degrade:
+    """The input of a network for the luma alone: that of the picture which `degrade` makes, (N, 1, H, W) float32 in [0, 1], not rounded to 8 bits."""
+
+    def to_luma(clean: Tensor) -> tuple[Tensor, ...]:
+        (picture,) = degrade(clean)
+        red, green, blue = (_levels(plane) * weight for plane, weight in zip(picture.split(1, 1), LUMA, strict=True))
+        return (((red + green + blue) / 255).float(),)
+
+    return to_luma
 
 
 def expose(x: Tensor, factor: Tensor | float) -> Tensor:
