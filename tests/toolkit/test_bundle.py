@@ -19,7 +19,7 @@ import pytest
 import torch
 from bundles import sample
 
-from edgekit import bundle, manifest
+from edgekit import bundle, json_schema, manifest
 from edgekit.errors import InvalidFile
 
 
@@ -104,7 +104,7 @@ def rules(rule: Any):
 
 def test_the_schema_uses_only_what_check_knows():
     for rule in rules(manifest.schema()):
-        assert rule.keys() <= manifest.KEYWORDS, rule.keys() - manifest.KEYWORDS
+        assert rule.keys() <= json_schema.KEYWORDS, rule.keys() - json_schema.KEYWORDS
         assert "pattern" not in rule or "description" in rule
 
 
@@ -162,7 +162,7 @@ def test_check_agrees_with_jsonschema(made):
     for _ in range(2000):
         table = mutate(deepcopy(original), rng)
         try:
-            manifest.check(table, manifest.schema(), "manifest.json")
+            json_schema.check(table, manifest.schema(), "manifest.json")
             ours = True
         except InvalidFile as error:
             assert len(str(error)) < 400

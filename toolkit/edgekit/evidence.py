@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit import bundle, manifest, toml
+from edgekit import bundle, toml
 from edgekit.errors import InvalidFile
+from edgekit.json_schema import parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -213,7 +214,7 @@ def read(opened: bundle.Bundle) -> Evidence | None:
     data = bundle.read_note(opened, f"{FOLDER}/{INDEX}", LARGEST_INDEX)
     if data is None:
         return None
-    table = manifest.parse_json(_text(data, where), where)
+    table = parse_json(_text(data, where), where)
     if (version := table.get("evidence")) != VERSION:
         raise InvalidFile(f"{where}: evidence is {str(version)[:20]}; expected {VERSION}: made by another edgekit, export the bundle again")
     found = toml.build(Evidence, table, where)

@@ -22,6 +22,7 @@ from edgekit import manifest
 from edgekit.bundle import Bundle
 from edgekit.device import ExecutedBy
 from edgekit.errors import InvalidFile
+from edgekit.json_schema import check, decode, parse_json, refuse_newer
 from edgekit.manifest import ArtifactLatency, Parity
 
 VERSION = 1
@@ -133,12 +134,10 @@ def read(path: Path) -> Measured:
 
 def from_json(text: str, where: str) -> Measured:
     """`where` opens each message. Raises InvalidFile."""
-    table = manifest.parse_json(text, where)
-    found = table.get("measured")
-    if isinstance(found, int) and not isinstance(found, bool) and found > VERSION:
-        raise InvalidFile(f"{where}: is of schema version {found}, made by a newer edgekit; expected {VERSION}: pip install --upgrade edgekit")
-    manifest.check(table, schema(), where)
-    measured: Measured = manifest.decode(Measured, table)
+    table = parse_json(text, where)
+    refuse_newer(table, "measured", VERSION, where)
+    check(table, schema(), where)
+    measured: Measured = decode(Measured, table)
     return measured
 
 

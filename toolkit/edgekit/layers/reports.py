@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from edgekit import manifest, metrics
+from edgekit import json_schema, metrics
 from edgekit.bundle import Bundle, read_note
 from edgekit.errors import InvalidFile
 from edgekit.layers.values import LayerLoss, Reader
@@ -178,7 +178,7 @@ SCHEMA: dict[str, Any] = {
         "parts_inside": {"type": ["boolean", "null"]},
     },
 }
-"""In the words of `edgekit.manifest.check`."""
+"""In the words of `edgekit.json_schema.check`."""
 
 
 def file_name(artifact: str) -> str:
@@ -210,7 +210,7 @@ def from_json(data: str | bytes, where: str) -> Report:
         text = data if isinstance(data, str) else data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidFile(f"{where}: is not UTF-8 text (byte {error.start}); expected what --layers wrote: delete it and measure again") from error
-    table = manifest.parse_json(text, where)
-    manifest.check(table, SCHEMA, where)
-    found: Report = manifest.decode(Report, table)
+    table = json_schema.parse_json(text, where)
+    json_schema.check(table, SCHEMA, where)
+    found: Report = json_schema.decode(Report, table)
     return found

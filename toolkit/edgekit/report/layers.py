@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgekit import bundle, manifest, toml
+from edgekit import bundle, toml
 from edgekit.bundle import Bundle
 from edgekit.errors import InvalidFile
+from edgekit.json_schema import parse_json
 
 SHOWN = 24
 MOST_NOTES = 8
@@ -88,7 +89,7 @@ def sensitivities(opened: Bundle) -> dict[str, LayerChart]:
         where = str(opened.path / path.name)
         data = bundle.read_note(opened, path.name, LARGEST) or b""
         try:
-            note = toml.build(SensitivityNote, manifest.parse_json(data.decode("utf-8"), where), where)
+            note = toml.build(SensitivityNote, parse_json(data.decode("utf-8"), where), where)
         except UnicodeDecodeError as error:
             raise InvalidFile(f"{where}: is not UTF-8 text (byte {error.start}); expected a chart's numbers: export the bundle again") from error
         spared = [one.layer for one in note.layers if one.spared]
