@@ -9,8 +9,8 @@ import java.nio.ByteBuffer
  * capacity and leaves positions and limits as they are. Raises [ModelFailed].
  */
 interface Enhancer : AutoCloseable {
-    /** Threads that a run uses; at least 1. */
-    val threads: Int
+    /** Threads that a run uses; null if the runtime does not tell. */
+    val threads: Int?
 
     fun run(
         input: ByteBuffer,
