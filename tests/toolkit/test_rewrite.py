@@ -35,8 +35,8 @@ def test_scales_and_mean_fold_exactly_to_the_last_pixel(image_range, residual_sc
 @pytest.mark.parametrize("scale,ring", [(2, 1), (3, 1), (4, 3)])
 def test_the_collapsed_tail_is_exact_inside_the_ring(scale, ring):
     net, x = edsr(scale), picture()
-    out = rewrite.apply(net, x, ("collapse_tail",))
-    assert out.changes["collapse_tail"] >= 1
+    out = rewrite.apply(net, x, ("collapse_linear",))
+    assert out.changes["collapse_linear"] >= 1
     assert sum("pixel_shuffle" in op for op in targets(out.module)) == 1
     assert sum("conv2d" in op for op in targets(out.module)) == 1 + 2 * 2 + 1 + 1
     inside = (..., slice(ring, -ring), slice(ring, -ring))
@@ -48,7 +48,7 @@ def test_the_collapsed_tail_is_exact_inside_the_ring(scale, ring):
 def test_a_chain_that_would_cost_more_is_left_alone():
     # A narrow middle: 64 -> 4 (1x1), shuffle, 1 -> 64 (3x3) costs 2 560 per input pixel, collapsed 147 456.
     net = nn.Sequential(nn.Conv2d(3, 64, 1), nn.ReLU(), nn.Conv2d(64, 4, 1), nn.PixelShuffle(2), nn.Conv2d(1, 64, 3, padding=1)).eval()
-    assert rewrite.apply(net, picture(), ("collapse_tail",)).changes == {"collapse_tail": 0}
+    assert rewrite.apply(net, picture(), ("collapse_linear",)).changes == {"collapse_linear": 0}
 
 
 def test_a_nonlinearity_or_a_second_reader_stops_the_collapse():
@@ -61,9 +61,9 @@ def test_a_nonlinearity_or_a_second_reader_stops_the_collapse():
             y = nn.functional.pixel_shuffle(self.a(x), 2)
             return self.b(y) + y
 
-    assert rewrite.apply(Two().eval(), picture(), ("collapse_tail",)).changes == {"collapse_tail": 0}
+    assert rewrite.apply(Two().eval(), picture(), ("collapse_linear",)).changes == {"collapse_linear": 0}
     relu = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1)).eval()
-    assert rewrite.apply(relu, picture(), ("collapse_tail",)).changes == {"collapse_tail": 0}
+    assert rewrite.apply(relu, picture(), ("collapse_linear",)).changes == {"collapse_linear": 0}
 
 
 def test_clamp_stands_before_the_shuffle_and_clamps():
@@ -77,7 +77,7 @@ def test_clamp_stands_before_the_shuffle_and_clamps():
 
 def test_uint8_io_equals_the_float_network_on_the_8_bit_grid():
     net, pixels = edsr(2), torch.randint(0, 256, (1, 3, 20, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
-    out = rewrite.apply(net, (pixels.float() / 255,), ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp", "uint8_io")).module
+    out = rewrite.apply(net, (pixels.float() / 255,), ("fold_scales", "fold_mean_shift", "collapse_linear", "clamp", "uint8_io")).module
     got = out(pixels)
     assert got.dtype == torch.uint8
     want = (net(pixels.float() / 255).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
@@ -89,18 +89,18 @@ def test_uint8_io_equals_the_float_network_on_the_8_bit_grid():
 def test_the_network_itself_is_not_changed():
     net, x = edsr(2), picture()
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    rewrite.apply(net, x, ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp"))
+    rewrite.apply(net, x, ("fold_scales", "fold_mean_shift", "collapse_linear", "clamp"))
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
 def test_layer_names_survive():
-    out = rewrite.apply(edsr(2), picture(), ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")).module
+    out = rewrite.apply(edsr(2), picture(), ("fold_scales", "fold_mean_shift", "collapse_linear", "clamp")).module
     names = {name.removesuffix(".weight") for name, _ in out.named_parameters()}
     assert {"head.0", "body.0.body.0", "body.2", "tail.0.0_tail_1"} <= names
 
 
 def test_errors_say_what():
-    with pytest.raises(UnknownName, match="no rewrite named 'collapse'.*did you mean 'collapse_tail'"):
+    with pytest.raises(UnknownName, match="no rewrite named 'collapse'.*did you mean 'collapse_linear'"):
         rewrite.apply(edsr(2), picture(), ("collapse",))
 
     class Untraceable(nn.Module):

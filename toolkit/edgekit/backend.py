@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 Layout = Literal["NCHW", "NHWC"]
 DType = Literal["float32", "uint8", "int8", "float16"]
 
+FOLDS = (
+    "freeze_parameters",
+    "remove_noise",
+    "explicit_padding",
+    "fold_batch_norm",
+    "merge_branches",
+    "fold_channel_order",
+    "fold_scales",
+    "fold_mean_shift",
+    "collapse_linear",
+)
+"""The rewrites (`edgekit.rewrite`) that make any network smaller: every backend asks for them, in this order, before those that its runtime needs."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:

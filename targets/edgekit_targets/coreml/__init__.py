@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from edgekit.backend import Layout, Lowered
+from edgekit.backend import FOLDS, Layout, Lowered
 from edgekit.recipe import Precision
 from edgekit_targets.toolchain import part
 
@@ -38,7 +38,7 @@ class CoreML:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8-weights", "int8", "palettized-6", "palettized-4", "palettized-4-int8")
     half: ClassVar[tuple[Precision, ...]] = ("fp16", "int8-weights", "int8", "palettized-6", "palettized-4", "palettized-4-int8")
     fp32_islands = True
-    rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    rewrites = (*FOLDS, "bicubic", "clamp")
     needs = ("coremltools", "sklearn")
 
     @property

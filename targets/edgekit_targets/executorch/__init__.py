@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgekit.backend import Layout, Lowered
+from edgekit.backend import FOLDS, Layout, Lowered
 from edgekit.recipe import palette_of
 from edgekit_targets.toolchain import part
 
@@ -29,7 +29,7 @@ class ExecuTorch:
     name = "executorch"
     suffix = ".pte"
     layout: Layout = "NCHW"
-    rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    rewrites = (*FOLDS, "pad_by_slices", "instance_norm", "bicubic", "roll", "clamp")
     fp32_islands = False
     needs = ("executorch", "torchao")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from edgekit.backend import Layout, Lowered
+from edgekit.backend import FOLDS, Layout, Lowered
 from edgekit_targets.toolchain import part
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Onnx:
     name = "onnx"
     suffix = ".onnx"
     layout: ClassVar[Layout] = "NCHW"
-    rewrites = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    rewrites = (*FOLDS, "clamp")
     fp32_islands = False
     needs = ("onnx", "onnxruntime", "onnxscript")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from edgekit.backend import Layout, Lowered
+from edgekit.backend import FOLDS, Layout, Lowered
 from edgekit.recipe import Precision, palette_of
 from edgekit_targets.toolchain import part
 
@@ -28,7 +28,7 @@ class TFLite:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights")
     half: ClassVar[tuple[Precision, ...]] = ("fp16",)
     fp32_islands: ClassVar[bool] = False
-    rewrites: ClassVar[tuple[str, ...]] = ("fold_scales", "fold_mean_shift", "collapse_tail", "clamp")
+    rewrites: ClassVar[tuple[str, ...]] = (*FOLDS, "pad_by_slices", "instance_norm", "bicubic", "output_padding", "prelu", "roll", "clamp")
     needs: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 
     def refusal(self, precision: str) -> str | None:

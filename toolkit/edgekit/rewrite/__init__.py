@@ -1,7 +1,10 @@
 """Exact graph rewrites before lowering, one per file. Each takes an ATen graph and says how many places it changed.
 
-"Exact" means: the same function up to float rounding, inside the tile. `collapse_tail` differs in the outermost pixels of a tile, where the second
-convolution's zero padding showed; they lie in the halo and are cut off.
+"Exact" means: the same function up to float rounding, inside the tile. `collapse_linear` differs in the outermost pixels of a tile where it joins two large
+kernels; they lie in the halo and are cut off.
+
+The order in `REWRITES` is the one to apply them in: constants before what reads them, branches before the convolutions that they merge into, reorderings and
+ranges before the paddings that they pass, `clamp` last. `edgekit.backend.FOLDS` is what every backend asks for; the others are for what a runtime lacks.
 """
 
 from __future__ import annotations
@@ -9,21 +12,45 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from edgekit.errors import LoweringError, UnknownName
+from edgekit.errors import UnknownName
+from edgekit.rewrite.bicubic import bicubic
 from edgekit.rewrite.clamp import clamp
-from edgekit.rewrite.collapse_tail import collapse_tail
+from edgekit.rewrite.collapse_linear import collapse_linear
+from edgekit.rewrite.explicit_padding import explicit_padding
+from edgekit.rewrite.fold_batch_norm import fold_batch_norm
+from edgekit.rewrite.fold_channel_order import fold_channel_order
 from edgekit.rewrite.fold_mean_shift import fold_mean_shift
 from edgekit.rewrite.fold_scales import fold_scales
+from edgekit.rewrite.freeze_parameters import freeze_parameters
+from edgekit.rewrite.instance_norm import instance_norm
+from edgekit.rewrite.merge_branches import merge_branches
+from edgekit.rewrite.output_padding import output_padding
+from edgekit.rewrite.pad_by_slices import pad_by_slices
+from edgekit.rewrite.prelu import prelu
+from edgekit.rewrite.remove_noise import remove_noise
+from edgekit.rewrite.roll import roll
+from edgekit.rewrite.trace import note_shapes, to_graph
 from edgekit.rewrite.uint8_io import uint8_io
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
+    "freeze_parameters": freeze_parameters,
+    "remove_noise": remove_noise,
+    "explicit_padding": explicit_padding,
+    "fold_batch_norm": fold_batch_norm,
+    "merge_branches": merge_branches,
+    "fold_channel_order": fold_channel_order,
     "fold_scales": fold_scales,
     "fold_mean_shift": fold_mean_shift,
-    "collapse_tail": collapse_tail,
+    "collapse_linear": collapse_linear,
+    "pad_by_slices": pad_by_slices,
+    "instance_norm": instance_norm,
+    "bicubic": bicubic,
+    "output_padding": output_padding,
+    "prelu": prelu,
+    "roll": roll,
     "clamp": clamp,
     "uint8_io": uint8_io,
 }
@@ -37,20 +64,6 @@ class Rewritten:
     changes: dict[str, int]
 
 
-def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
-    """The network as a graph of ATen operators at the example's fixed shapes. Parameters keep their module paths: a convolution's layer name is its
-    weight's path without `.weight`. Raises LoweringError if torch.export cannot trace the network."""
-    try:
-        with torch.no_grad():
-            graph = torch.export.export(module.eval(), example).module(check_guards=False)
-    except Exception as error:  # torch.export raises many types, user code any
-        raise LoweringError(
-            f"torch.export could not trace the network: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
-    assert isinstance(graph, GraphModule)
-    return graph
-
-
 def apply(module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str]) -> Rewritten:
     """Traces a copy of `module` and applies `names` in order; `module` itself is not changed. Raises UnknownName, LoweringError."""
     for name in names:
@@ -62,4 +75,6 @@ def apply(module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str]) 
         changes[name] = REWRITES[name](graph)
         graph.graph.eliminate_dead_code()
         graph.recompile()
+        if changes[name] and name != names[-1]:
+            note_shapes(graph)
     return Rewritten(graph, changes)

@@ -8,7 +8,13 @@ from edgekit.rewrite.graph import aten, only_user, outputs
 
 
 def clamp(graph: GraphModule) -> int:
-    """Clamps every output. A clamp commutes with PixelShuffle, so it stands before it, where runtimes fuse it into the convolution. Returns their number."""
+    """Clamps every output. A clamp commutes with PixelShuffle, so it stands before it, where runtimes fuse it into the convolution. An output
+    that the network clamps already is not clamped twice. Returns their number."""
+    output, nodes = outputs(graph)
+    for node in nodes:
+        if node.target is aten.clamp.default and tuple(node.args[1:]) == (0, 1) and only_user(node) is output:
+            output.replace_input_with(node, node.args[0])  # type: ignore[arg-type]
+            graph.graph.erase_node(node)
     output, nodes = outputs(graph)
     for node in nodes:
         shuffle = node if node.target is aten.pixel_shuffle.default and only_user(node) is output else None

@@ -1,8 +1,8 @@
-"""Reading and changing an ATen graph: constants, convolutions, single users."""
+"""Reading and changing an ATen graph: constants, convolutions, single users, new nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Conv:
-    """One conv2d node: weight (O, I/groups, kh, kw) and bias (O,) in float64, ready to be folded into."""
+    """One conv2d node: weight (O, I/groups, kh, kw) and bias (O,) in float64, ready to be folded into. Transposed ones: weight (I, O/groups, kh, kw)."""
 
     node: Node
     weight: Tensor
@@ -24,6 +24,8 @@ class Conv:
     padding: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
+    transposed: bool = False
+    output_padding: tuple[int, int] = (0, 0)
 
     @property
     def is_plain_same(self) -> bool:
@@ -38,30 +40,59 @@ class Conv:
             and self.padding == (k // 2, k // 2)
         )
 
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return self.bias.shape[0]
+
+    def scaled(self, scale: Tensor) -> Tensor:
+        """The weight with each output channel multiplied by its entry of `scale` (O,)."""
+        if not self.transposed:
+            return self.weight * scale.view(-1, 1, 1, 1)
+        inputs, outputs = self.weight.shape[:2]
+        grouped = self.weight.view(self.groups, inputs // self.groups, outputs, *self.weight.shape[2:])
+        return (grouped * scale.view(self.groups, 1, outputs, 1, 1)).view(self.weight.shape)
+
 
 def conv_of(graph: GraphModule, node: Any) -> Conv | None:
     """The convolution that `node` is, or None. Only convolutions whose weight and bias are constants count."""
     if not isinstance(node, Node) or node.target is not aten.conv2d.default:
         return None
-    arguments = [*node.args, *[None] * (7 - len(node.args))]
-    weight, bias = constant(graph, arguments[1]), constant(graph, arguments[2])
-    if weight is None or (arguments[2] is not None and bias is None):
+    _, weight, bias, stride, padding, dilation, groups = arguments(node)
+    weight, offset = constant(graph, weight), constant(graph, bias)
+    if weight is None or (bias is not None and offset is None):
         return None
-    weight = weight.double()
+    weight, offset = weight.double(), torch.zeros(weight.shape[0], dtype=torch.float64) if offset is None else offset.double()
+    return Conv(node, weight, offset, pair(stride), pair(padding), pair(dilation), groups)
 
-    def pair(value: Any, default: int) -> tuple[int, int]:
-        values = [default, default] if value is None else [value] * 2 if isinstance(value, int) else list(value)
-        return (values[0], values[-1])
 
-    return Conv(
-        node,
-        weight,
-        torch.zeros(weight.shape[0], dtype=torch.float64) if bias is None else bias.double(),
-        pair(arguments[3], 1),
-        pair(arguments[4], 0),
-        pair(arguments[5], 1),
-        1 if arguments[6] is None else arguments[6],
-    )
+def transposed_conv_of(graph: GraphModule, node: Any) -> Conv | None:
+    """The same for a transposed convolution."""
+    if not isinstance(node, Node) or node.target is not aten.conv_transpose2d.input:
+        return None
+    _, weight, bias, stride, padding, output_padding, groups, dilation = arguments(node)
+    weight, offset = constant(graph, weight), constant(graph, bias)
+    if weight is None or (bias is not None and offset is None):
+        return None
+    weight, outputs = weight.double(), weight.shape[1] * groups
+    offset = torch.zeros(outputs, dtype=torch.float64) if offset is None else offset.double()
+    return Conv(node, weight, offset, pair(stride), pair(padding), pair(dilation), groups, True, pair(output_padding))
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """3, (3,) or (3, 3) as (3, 3)."""
+    values = [value] * 2 if isinstance(value, int) else list(value)
+    return (values[0], values[-1])
+
+
+def arguments(node: Node) -> list[Any]:
+    """An operator's arguments in its schema's order, with the defaults filled in."""
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    given = [*node.args, *[None] * (len(schema) - len(node.args))]
+    return [
+        node.kwargs[a.name] if a.name in node.kwargs else value if i < len(node.args) else a.default_value
+        for i, (a, value) in enumerate(zip(schema, given, strict=True))
+    ]
 
 
 def constant(graph: GraphModule, value: Any) -> Tensor | None:
@@ -114,23 +145,88 @@ def only_user(node: Node) -> Node | None:
     return users[0] if len(users) == 1 else None
 
 
-def replace_conv(graph: GraphModule, conv: Conv, weight: Tensor, bias: Tensor, *, name: str | None = None, source: Node | None = None) -> Node:
-    """Puts a size-keeping convolution with new constants in `conv`'s place; returns the new node. `name` is the layer's new name (default: the old one)."""
-    name = name or layer_name(conv.node)
-    if name is None:
-        raise AssertionError("a constant convolution has a named weight")
-    put(graph, f"{name}.weight", weight.float())
-    put(graph, f"{name}.bias", bias.float())
-    padding = conv.padding if weight.shape[2:] == conv.weight.shape[2:] else (weight.shape[2] // 2, weight.shape[3] // 2)
+def calls(graph: GraphModule, *targets: Any) -> Iterator[Node]:
+    """The nodes that call one of `targets`, as they were at the start: they may be erased on the way."""
+    return iter([node for node in graph.graph.nodes if node.op == "call_function" and node.target in targets])
+
+
+def shape_of(node: Any) -> tuple[int, ...] | None:
+    """A node's shape where it was traced or noted by `replace`; None otherwise."""
+    value = node.meta.get("val") if isinstance(node, Node) else None
+    return tuple(int(side) for side in value.shape) if isinstance(value, Tensor) else None
+
+
+def replace(graph: GraphModule, old: Node, new: Node) -> None:
+    """`new`, of the same shape, takes the place of `old`, which is erased."""
+    if "val" in old.meta:
+        new.meta.setdefault("val", old.meta["val"])
+    old.replace_all_uses_with(new, delete_user_cb=lambda user: user is not new)
+    graph.graph.erase_node(old)
+
+
+def dtype_of(node: Node) -> torch.dtype:
+    """The dtype of a node's traced value; float32 where it was not noted."""
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, Tensor) else torch.float32
+
+
+def replace_conv(
+    graph: GraphModule,
+    conv: Conv,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    name: str | None = None,
+    source: Node | None = None,
+    padding: tuple[int, int] | None = None,
+    output_padding: tuple[int, int] | None = None,
+) -> Node:
+    """Puts a convolution with new constants in `conv`'s place, in their old dtype; returns the new node. What is not given stays; a kernel of another size
+    is padded so that the picture's size stays. `name` is the layer's new name (default: the old one; where another node reads the old weight too, the old one
+    with a number)."""
+    dtype = _dtype(graph, conv)
+    name = name or _own_name(conv.node)
+    put(graph, f"{name}.weight", weight.to(dtype))
+    put(graph, f"{name}.bias", bias.to(dtype))
+    if padding is None:
+        padding = conv.padding if weight.shape[2:] == conv.weight.shape[2:] else (weight.shape[2] // 2, weight.shape[3] // 2)
     with graph.graph.inserting_before(conv.node):
-        nodes = [graph.graph.get_attr(f"{name}.{part}") for part in ("weight", "bias")]
-        new = graph.graph.call_function(
-            aten.conv2d.default,
-            (source or conv.node.args[0], *nodes, list(conv.stride), list(padding), list(conv.dilation), conv.groups),
-        )
-    conv.node.replace_all_uses_with(new)
-    graph.graph.erase_node(conv.node)
+        read = [graph.graph.get_attr(f"{name}.{part}") for part in ("weight", "bias")]
+        operands = (source or conv.node.args[0], *read, list(conv.stride), list(padding))
+        if conv.transposed:
+            rest: tuple[Any, ...] = (list(output_padding or conv.output_padding), conv.groups, list(conv.dilation))
+            new = graph.graph.call_function(aten.conv_transpose2d.input, (*operands, *rest))
+        else:
+            new = graph.graph.call_function(aten.conv2d.default, (*operands, list(conv.dilation), conv.groups))
+    replace(graph, conv.node, new)
     return new
+
+
+def new_conv(graph: GraphModule, source: Node, name: str, weight: Tensor, bias: Tensor, *, groups: int = 1) -> Node:
+    """A convolution called `name`, of stride 1 and without padding, where the graph inserts now."""
+    put(graph, f"{name}.weight", weight)
+    put(graph, f"{name}.bias", bias)
+    read = [graph.graph.get_attr(f"{name}.{part}") for part in ("weight", "bias")]
+    return graph.graph.call_function(aten.conv2d.default, (source, *read, [1, 1], [0, 0], [1, 1], groups))
+
+
+def _dtype(graph: GraphModule, conv: Conv) -> torch.dtype:
+    stored = constant(graph, conv.node.args[1])
+    assert stored is not None
+    return stored.dtype
+
+
+def _own_name(node: Node) -> str:
+    """The layer's name, which no other node shares afterwards: a module that is called twice keeps its weight for the other call."""
+    name = layer_name(node)
+    weight = node.args[1]
+    if name is None or not isinstance(weight, Node):
+        raise AssertionError("a constant convolution has a named weight")
+    taken = {str(n.target) for n in node.graph.nodes if n.op == "get_attr" and set(n.users) - {node}}
+    if str(weight.target) == name:  # a bare parameter cannot also be a module
+        taken.add(f"{name}.weight")
+    names = (name, *(f"{name}_{number}" for number in range(2, 1000)))
+    return next(n for n in names if f"{n}.weight" not in taken and f"{n}.bias" not in taken)
 
 
 def layer_name(node: Node) -> str | None:
@@ -141,8 +237,17 @@ def layer_name(node: Node) -> str | None:
     return None
 
 
+def constant_node(graph: GraphModule, before: Node, stem: str, value: Tensor) -> Node:
+    """A get_attr node in front of `before` for a new constant whose path starts with `stem`."""
+    taken = {str(n.target) for n in graph.graph.nodes if n.op == "get_attr"}
+    path = next(path for number in range(1, 100_000) if (path := f"{stem}_{number}") not in taken)
+    put(graph, path, value)
+    with graph.graph.inserting_before(before):
+        return graph.graph.get_attr(path)
+
+
 def put(graph: GraphModule, path: str, value: Tensor) -> None:
-    """Stores a frozen parameter under a dotted path, making the modules on the way."""
+    """Stores a frozen parameter (a buffer, if it has no fractions) under a dotted path, making the modules on the way."""
     owner: nn.Module = graph
     *parts, last = path.split(".")
     for part in parts:
@@ -152,4 +257,8 @@ def put(graph: GraphModule, path: str, value: Tensor) -> None:
             owner.add_module(part, child)
         owner = child
     owner._buffers.pop(last, None)
-    owner.register_parameter(last, nn.Parameter(value.contiguous(), requires_grad=False))
+    owner._parameters.pop(last, None)
+    if value.is_floating_point():
+        owner.register_parameter(last, nn.Parameter(value.contiguous(), requires_grad=False))
+    else:
+        owner.register_buffer(last, value.contiguous())

@@ -1,0 +1,77 @@
+"""Dropout that is switched off and random numbers that change nothing leave the graph; random numbers that do change something are an error.
+
+Why: torch.export keeps dropout in evaluation mode as an operator, which quantizers' patterns (convolution, then ReLU) do not match across; litert-torch and
+coremltools convert no random numbers, and a file that draws its own cannot be compared with its reference: noise must be an input.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.fx import GraphModule, Node
+
+from edgekit.errors import LoweringError
+from edgekit.rewrite.graph import arguments, aten, calls, constant, shape_of
+
+DROPOUT = (
+    aten.dropout.default,
+    aten.dropout_.default,
+    aten.feature_dropout.default,
+    aten.feature_dropout_.default,
+    aten.alpha_dropout.default,
+    aten.alpha_dropout_.default,
+    aten.feature_alpha_dropout.default,
+    aten.feature_alpha_dropout_.default,
+)
+
+
+def remove_noise(graph: GraphModule) -> int:
+    """Returns the number of dropouts and random tensors removed. Raises LoweringError naming the module that draws random numbers into the output."""
+    changed = 0
+    for node in calls(graph, *DROPOUT):
+        source, p, train = arguments(node)[:3]
+        if train and p:
+            raise LoweringError(f"{_where(node)} drops values at random (p = {p:g}) in evaluation too; pass training=self.training, or leave it out")
+        node.replace_all_uses_with(source)
+        graph.graph.erase_node(node)
+        changed += 1
+    graph.graph.eliminate_dead_code()
+    for node in [n for n in graph.graph.nodes if _is_random(n)]:
+        for user in list(node.users):
+            _drop_zeros(graph, node, user)
+        if node.users:
+            raise LoweringError(
+                f"{_where(node)} draws random numbers ({node.target.__name__.partition('.')[0]}); "  # type: ignore[union-attr]
+                "a file must give the same picture twice: return the mean, or make the noise an input"
+            )
+        graph.graph.erase_node(node)
+        changed += 1
+    return changed
+
+
+def _drop_zeros(graph: GraphModule, random: Node, product: Node) -> None:
+    """x + 0 * random, in any order, becomes x."""
+    if product.target not in (aten.mul.Tensor, aten.mul.Scalar):
+        return
+    factor = next((constant(graph, a) for a in product.args[:2] if a is not random), None)
+    if factor is None or bool((factor != 0).any()):
+        return
+    for total in list(product.users):
+        other = next((a for a in total.args[:2] if a is not product), None)
+        adds = total.target is aten.add.Tensor or (total.target is aten.sub.Tensor and total.args[1] is product)
+        if adds and isinstance(other, Node) and shape_of(other) is not None and shape_of(other) == shape_of(total):
+            total.replace_all_uses_with(other)
+            graph.graph.erase_node(total)
+    if not product.users:
+        graph.graph.erase_node(product)
+
+
+def _is_random(node: Node) -> bool:
+    return node.op == "call_function" and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _where(node: Node) -> str:
+    """The module that the operator was traced in."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path, kind = stack[-1] if stack else ("", "the network")
+    name = str(kind).rpartition(".")[2]
+    return f"'{path}' ({name})" if path else name

@@ -1,0 +1,81 @@
+"""From a module to a graph of ATen operators."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+from torch.overrides import TorchFunctionMode
+
+from edgekit.errors import LoweringError
+
+SAME = 1e-4
+"""Largest difference, relative to the largest output, between a module that merges its weights while it runs and its trace: float32 rounding is far below."""
+
+
+def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
+    """The network as a graph of ATen operators at the example's fixed shapes. Parameters keep their module paths: a convolution's layer name is its
+    weight's path without `.weight`. Raises LoweringError if torch.export cannot trace the network."""
+    try:
+        return _exported(module.eval(), example)
+    except Exception as error:  # torch.export raises many types, user code any
+        try:
+            return _merged(module, example)
+        except LoweringError:
+            raise
+        except Exception:
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise LoweringError(f"torch.export could not trace the network: {why}") from error
+
+
+def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
+    with torch.no_grad():
+        graph = torch.export.export(module, example).module(check_guards=False)
+    assert isinstance(graph, GraphModule)
+    return graph
+
+
+def note_shapes(graph: GraphModule) -> None:
+    """Notes each node's shape and dtype in `meta["val"]`, as torch.export did for the nodes that it made."""
+    inputs = (n.meta["val"] for n in graph.graph.nodes if n.op == "placeholder")
+    with torch.no_grad():
+        FakeTensorProp(graph, FakeTensorMode(allow_non_fake_inputs=True)).propagate(*(torch.empty(t.shape, dtype=t.dtype) for t in inputs))
+
+
+class _WithoutAssignments(TorchFunctionMode):
+    """`parameter.data = value` does nothing, and `parameter.data` is the parameter: torch.export follows neither."""
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if getattr(func, "__self__", None) is torch.Tensor.data:
+            return args[0].detach() if func.__name__ == "__get__" else None
+        return func(*args, **(kwargs or {}))
+
+
+def _merged(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
+    """For re-parameterized networks that write their merged weights into a convolution whenever they run (SPAN): one run writes them, and the trace
+    finds them there. Compared on other pixels afterwards, because what was written might have depended on the picture."""
+    settled = copy.deepcopy(module).eval()
+    generator = torch.Generator().manual_seed(0)
+    pixels = tuple(torch.rand(t.shape, generator=generator) if t.is_floating_point() else t for t in example)
+    with torch.no_grad():
+        settled(*example)
+        with _WithoutAssignments():
+            graph = _exported(settled, example)
+        expected, got = (_tensors(network(*pixels)) for network in (copy.deepcopy(module).eval(), graph))
+    worst = max(float((a - b).abs().max() / b.abs().max().clamp_min(1e-12)) for a, b in zip(got, expected, strict=True))
+    if not worst <= SAME:
+        raise LoweringError(
+            f"torch.export traced something else than the network computes (off by {worst:.2g} of the largest output): its forward writes weights that depend "
+            "on the picture; compute them without changing parameters"
+        )
+    return graph
+
+
+def _tensors(result: Any) -> tuple[Tensor, ...]:
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
