@@ -1,10 +1,17 @@
-"""The networks that edgekit builds itself, each in a few small sizes. The first of each has trained weights in weights/; `train.py` makes them."""
+"""The networks that edgekit builds itself, each in a few small sizes. The first of each has trained weights in weights/, made by `train.py`, but for those
+that ship trained."""
 
 from __future__ import annotations
 
 from typing import Any
 
+SHIPPED = ("edsr", "edsr-mobile", "unet", "zero-dce")
+
 TINY: dict[str, list[dict[str, Any]]] = {
+    "edsr": [{"scale": 2, "blocks": 2, "channels": 8}, {"scale": 3, "blocks": 1, "channels": 6, "inner": (4,), "tail": (5,)}],
+    "edsr-mobile": [{"scale": 3, "widths": (8, 4)}],
+    "unet": [{"widths": (4, 6, 8)}],
+    "zero-dce": [{"channels": 8, "steps": 3}],
     "edsr-bicubic": [{"scale": 2, "blocks": 2, "channels": 16}, {"scale": 4, "blocks": 1, "channels": 5}],
     "srresnet": [{"scale": 2, "blocks": 2, "channels": 16}, {"scale": 4, "blocks": 1, "channels": 6}],
     "rdn": [

@@ -37,12 +37,11 @@ class DnCNN(nn.Module):
 
 def _kairs_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """SaoYan's `dncnn.` -> `model.`; zeros stand in for the biases that it has not and KAIR has."""
+    if "dncnn.0.weight" not in state:
+        return dict(state)
     tensors = {re.sub(r"^dncnn\.", "model.", key): value for key, value in state.items()}
-    for key in [key for key, value in tensors.items() if value.ndim == 4 and value.numel()]:
-        bias = key.removesuffix("weight") + "bias"
-        if bias not in tensors:
-            tensors[bias] = torch.zeros(tensors[key].shape[0])
-    return tensors
+    weights = {key: value for key, value in tensors.items() if value.ndim == 4 and value.numel()}
+    return {**{key.removesuffix("weight") + "bias": torch.zeros(len(value)) for key, value in weights.items()}, **tensors}
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

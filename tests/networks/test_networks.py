@@ -1,0 +1,140 @@
+"""What every network of the table must do: be recognized by its tensors alone, come back from them, keep its contract, and be traceable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from tiny_networks import SHIPPED, TINY
+from train import quality
+
+from edgekit import models, tiles
+from edgekit.errors import InvalidCheckpoint
+from edgekit.models import architectures
+from edgekit.models.architectures import ARCHITECTURES
+from edgekit.models.pixels import in_pixels
+
+WEIGHTS = Path(__file__).parent / "weights"
+EACH = [pytest.param(name, widths, id=f"{name}-{number}") for name, sizes in TINY.items() for number, widths in enumerate(sizes)]
+
+
+def build(name, widths):
+    """In eval mode, with every parameter away from its initial value, so that nothing is zero or equal by accident."""
+    torch.manual_seed(0)
+    network = architectures.named(name).build(**widths).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.02)
+    return network
+
+
+def in_and_out(name, network):
+    """The network between pixels, and a picture of sides that it can take."""
+    contract = architectures.named(name).contract(network)
+    random = torch.Generator().manual_seed(1)
+    picture = torch.rand(1, contract.inputs[0].channels, 2 * contract.multiple_of + 16, 4 * contract.multiple_of + 8, generator=random)
+    picture = picture[
+        ..., : picture.shape[2] // contract.multiple_of * contract.multiple_of, : picture.shape[3] // contract.multiple_of * contract.multiple_of
+    ]
+    return in_pixels(network, contract.inputs, contract.outputs).eval(), picture.contiguous()
+
+
+def test_every_architecture_has_small_ones():
+    assert sorted(TINY) == architectures.names()
+
+
+@pytest.mark.parametrize(("name", "widths"), EACH)
+def test_only_its_own_architecture_takes_its_tensors(name, widths):
+    network = build(name, widths)
+    for state in (network.state_dict(), architectures.named(name).to_state_dict(network)):
+        assert [one.name for one in ARCHITECTURES if one.matches(state)] == [name]
+
+
+@pytest.mark.parametrize(("name", "widths"), EACH)
+def test_it_comes_back_from_its_tensors(name, widths):
+    network = build(name, widths)
+    state = models.to_state_dict(network)
+    again = models.rebuild(state)
+    module, picture = in_and_out(name, network)
+    assert {key: value.shape for key, value in models.to_state_dict(again).items()} == {key: value.shape for key, value in state.items()}
+    with torch.no_grad():
+        assert torch.equal(again(picture), module(picture))
+
+
+@pytest.mark.parametrize(("name", "widths"), EACH)
+def test_its_output_is_what_the_contract_says(name, widths):
+    network = build(name, widths)
+    contract = architectures.named(name).contract(network)
+    module, picture = in_and_out(name, network)
+    with torch.no_grad():
+        made = module(picture)
+        both = module(torch.cat([picture, picture.flip(3)]))
+    height, width = picture.shape[-2:]
+    assert made.shape == (1, contract.outputs[0].channels, height * contract.scale, width * contract.scale)
+    assert bool(made.isfinite().all()) and float(made.std()) > 1e-3
+    torch.testing.assert_close(both[:1], made, atol=2e-5, rtol=0)
+    side = 2 * contract.scale * max(contract.multiple_of, 4)
+    (given,) = contract.degrade(torch.rand(1, 3, side, 2 * side))
+    assert given.shape == (1, contract.inputs[0].channels, side // contract.scale, 2 * side // contract.scale)
+
+
+@pytest.mark.parametrize(("name", "widths"), EACH)
+def test_it_can_be_traced(name, widths):
+    module, picture = in_and_out(name, build(name, widths))
+    with torch.no_grad():
+        traced = torch.export.export(module, (picture,)).module(check_guards=False)
+        torch.testing.assert_close(traced(picture), module(picture), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "widths"), EACH)
+def test_a_tensor_too_many_or_too_few_is_named(name, widths):
+    state = models.to_state_dict(build(name, widths))
+    with pytest.raises(InvalidCheckpoint, match=r"do not fit .*'extra.weight'"):
+        architectures.named(name).from_state_dict({**state, "extra.weight": torch.zeros(1)})
+    last = list(state)[-1]
+    with pytest.raises(InvalidCheckpoint, match="do not fit"):
+        architectures.named(name).from_state_dict({key: value for key, value in state.items() if key != last})
+
+
+# Half kernels, summed: those behind an enlargement count for less, rounded up. None: the whole picture.
+RADIUS = {
+    "edsr-bicubic": 6, "srresnet": 12, "rdn": 11, "rrdbnet": 34, "espcn": 4, "srvgg": 6, "span": 21, "ecbsr": 5, "dncnn": 6, "nafnet": None, "restormer": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RADIUS)
+def test_how_far_a_pixel_reaches(name):
+    network = build(name, TINY[name][0])
+    module, picture = in_and_out(name, network)
+    contract = architectures.named(name).contract(network)
+    found = tiles.receptive_radius(module, (picture,), contract.multiple_of)
+    assert found == RADIUS[name]
+    assert contract.tiling == ("whole" if found is None else "exact")
+
+
+def test_windows_reach_as_far_as_they_shift():
+    """Attention in windows of 4, in one plain and one shifted layer, and three convolutions: first, in the group, after the body; then the tail's at 2x, 4x."""
+    network = build("swinir", TINY["swinir"][2])
+    module, picture = in_and_out("swinir", network)
+    found = tiles.receptive_radius(module, (picture,), 4)
+    assert found is not None and 3 + 4 < found <= 3 + 2 * 4 + 4
+    assert architectures.named("swinir").contract(network).tiling == "exact"
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name not in SHIPPED])
+def test_trained_weights_are_small_and_of_this_size(name):
+    path = WEIGHTS / f"{name}.safetensors"
+    assert path.stat().st_size <= 150_000
+    expected = models.to_state_dict(build(name, TINY[name][0]))
+    with safe_open(path, "pt") as file:
+        assert {key: tuple(file.get_tensor(key).shape) for key in file.keys()} == {key: tuple(value.shape) for key, value in expected.items()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name not in SHIPPED])
+def test_trained_weights_restore(name):
+    """Better than the degraded picture, enlarged bicubically where the network enlarges."""
+    before, after = quality(name)
+    assert after > before, f"{before:.2f} -> {after:.2f} dB"
