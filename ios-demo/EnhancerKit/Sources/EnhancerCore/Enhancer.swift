@@ -34,8 +34,8 @@ public protocol Enhancer: Sendable {
     /// Such as "Core ML, all compute units", for the self-test's report.
     var runtime: String { get }
 
-    /// Threads that a run uses, at least 1; 1 where the runtime decides.
-    var threads: Int { get }
+    /// Threads that a run uses, at least 1; nil where the runtime decides.
+    var threads: Int? { get }
 
     /// `input` is of the artifact's input spec, `output` of its output spec; all of `output` is overwritten, in place. Throws `EnhancerError.modelFailed`.
     func run(_ input: Tensor, into output: inout Tensor) async throws

@@ -21,30 +21,97 @@ public struct PreviewScheduler<Frame> {
 
     public let goalFps: Int
 
-    public init(goalFps: Int) { fatalError("to be filled in") }
+    private var state = ThermalState.none
+    private var isBusy = false
+    private var waiting: Frame?
+    private var lastStart: Int?
+    /// When results were shown, in the last second.
+    private var shownAt: [Int] = []
+    private var shown = 0
+    private var dropped = 0
+
+    /// `goalFps` is at least 1.
+    public init(goalFps: Int) {
+        precondition(goalFps >= 1, "goal of \(goalFps) frames a second; expected at least 1")
+        self.goalFps = goalFps
+    }
 
     /// A frame arrived: start, wait or skip.
-    public mutating func frame(_ frame: Frame, atMs now: Int) -> Decision { fatalError("to be filled in") }
+    public mutating func frame(_ frame: Frame, atMs now: Int) -> Decision {
+        let isTooSoon = isTooSoon(now)
+        if isPaused || (isTooSoon && !isBusy && waiting == nil) {
+            dropped += 1
+            return .skip
+        }
+        clear()
+        guard isBusy || isTooSoon else { return start(frame, now) }
+        waiting = frame
+        return .wait
+    }
 
     /// The frame in the model is ready and shown: start or idle.
-    public mutating func done(atMs now: Int) -> Decision { fatalError("to be filled in") }
+    public mutating func done(atMs now: Int) -> Decision {
+        shown += 1
+        shownAt.removeAll { $0 <= now - 1000 }
+        shownAt.append(now)
+        return failed(atMs: now)
+    }
 
     /// The model failed on its frame or was stopped, nothing was shown: as `done`, but not counted.
-    public mutating func failed(atMs now: Int) -> Decision { fatalError("to be filled in") }
+    public mutating func failed(atMs now: Int) -> Decision {
+        isBusy = false
+        return tick(atMs: now)
+    }
 
     /// Time passed (a display's refresh, a timer): start or idle.
-    public mutating func tick(atMs now: Int) -> Decision { fatalError("to be filled in") }
+    public mutating func tick(atMs now: Int) -> Decision {
+        guard let frame = waiting, !isBusy, !isTooSoon(now) else { return .idle }
+        return start(frame, now)
+    }
 
     /// The phone's thermal state changed.
-    public mutating func thermal(_ state: ThermalState, atMs now: Int) { fatalError("to be filled in") }
+    public mutating func thermal(_ state: ThermalState) {
+        self.state = state
+        if isPaused { clear() }
+    }
 
     /// The preview stops: a waiting frame is dropped.
-    public mutating func clear() { fatalError("to be filled in") }
+    public mutating func clear() {
+        guard waiting != nil else { return }
+        waiting = nil
+        dropped += 1
+    }
 
     /// Whether the thermal state has paused the preview.
-    public var isPaused: Bool { fatalError("to be filled in") }
+    public var isPaused: Bool { slower == nil }
 
-    public func stats(atMs now: Int) -> FrameStats { fatalError("to be filled in") }
+    public func stats(atMs now: Int) -> FrameStats {
+        FrameStats(fps: shownAt.count { $0 > now - 1000 }, shown: shown, dropped: dropped)
+    }
+
+    /// The rate allowed is the goal divided by this; nil: the preview is paused.
+    private var slower: Int? {
+        switch state {
+        case .none, .light: 1
+        case .moderate: 2
+        case .severe: 6
+        case .critical, .emergency, .shutdown: nil
+        }
+    }
+
+    /// A quarter of the interval is slack, so that a camera's jitter at just the goal's rate drops nothing.
+    private func isTooSoon(_ now: Int) -> Bool {
+        guard let lastStart, let slower else { return false }
+        let interval = (1000 * slower + goalFps - 1) / goalFps
+        return now - lastStart < interval - interval / 4
+    }
+
+    private mutating func start(_ frame: Frame, _ now: Int) -> Decision {
+        isBusy = true
+        waiting = nil
+        lastStart = now
+        return .start(frame)
+    }
 }
 
 extension PreviewScheduler: Sendable where Frame: Sendable {}

@@ -18,19 +18,127 @@ public struct SelfTest: Sendable {
     public var runs: Int
     public var warmUp: Int
 
+    /// At least one run.
     public init(bundle: ModelBundle, probe: any Probe, runs: Int = 20, warmUp: Int = 3) {
         self.bundle = bundle
         self.probe = probe
-        self.runs = runs
-        self.warmUp = warmUp
+        self.runs = max(1, runs)
+        self.warmUp = max(0, warmUp)
     }
 
-    /// Verifies the artifact's file, opens it with `open`, compares, times and closes it. What cannot be measured is nil in the result, with the reason beside
-    /// it. `runtime` names the runtime where the file does not open. `progress`: runs done, runs in all. Throws CancellationError only.
+    /// Reads the artifact's file, opens it with `open` (given where it lies), compares, times and closes it. What cannot be measured is nil in the result, with
+    /// the reason beside it. `runtime` names the runtime if the file does not open. `progress`: runs done, runs in all.
+    /// Throws `EnhancerError.invalidFile` if the file cannot be read, so that there is nothing to report on, and CancellationError.
     public func run(
         _ artifact: Artifact,
         runtime: String,
         progress: PictureEnhancer.Progress? = nil,
         open: (Artifact, URL) async throws -> any Enhancer
-    ) async throws -> ArtifactReport { fatalError("to be filled in") }
+    ) async throws -> ArtifactReport {
+        let url = bundle.url(of: artifact)
+        let found = try FileDigest(of: url)
+        var report = ArtifactReport(
+            name: artifact.name, sha256: found.sha256, runtime: runtime, golden: nil, latency: nil, thermalBefore: probe.thermal(),
+            thermalAfter: probe.thermal(), whyNot: [:])
+        do {
+            try ModelBundle.require(found, artifact.bytes, artifact.sha256, artifact.file)
+            let enhancer = try await open(artifact, url)
+            report.runtime = enhancer.runtime
+            do {
+                try await measure(artifact, enhancer, progress, &report)
+            } catch {
+                await enhancer.close()
+                throw error
+            }
+            await enhancer.close()
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            let reason = error.localizedDescription
+            if report.golden == nil, report.whyNot["golden"] == nil { report.whyNot["golden"] = reason }
+            if report.latency == nil { report.whyNot["latency"] = reason }
+        }
+        report.thermalAfter = probe.thermal()
+        return report
+    }
+
+    private func measure(
+        _ artifact: Artifact, _ enhancer: any Enhancer, _ progress: PictureEnhancer.Progress?, _ report: inout ArtifactReport
+    ) async throws {
+        var pair: GoldenPair?
+        do {
+            pair = try goldenPair(artifact)
+        } catch {
+            report.whyNot["golden"] = error.localizedDescription
+        }
+        let input = pair?.input ?? Tensor(artifact.input)
+        var output = Tensor(artifact.output)
+        let total = 1 + warmUp + runs
+        var times: [Double] = []
+        for done in 1...total {
+            try Task.checkCancellation()
+            let start = probe.nowNs()
+            try await enhancer.run(input, into: &output)
+            if done == 1, let pair {
+                report.golden = GoldenResult(
+                    expected: pair.expected, got: output.bytes, dtype: artifact.output.dtype, maxAbs: pair.maxAbs, minPsnrDb: pair.minPsnrDb)
+            } else if done > 1 + warmUp {
+                times.append(Double(probe.nowNs() - start) / 1e6)
+            }
+            progress?(done, total)
+        }
+        report.latency = LatencyResult(ms: times, threads: enhancer.threads, peakMemoryMb: probe.peakMemoryMb())
+    }
+
+    private struct GoldenPair {
+        let input: Tensor
+        let expected: [UInt8]
+        let maxAbs: Double
+        let minPsnrDb: Double
+    }
+
+    /// Throws `EnhancerError.invalidFile` if the bundle holds none that this artifact can be given.
+    private func goldenPair(_ artifact: Artifact) throws -> GoldenPair {
+        guard let golden = bundle.manifest.golden(of: artifact) else {
+            throw EnhancerError.invalidFile("the bundle holds no golden output of \(artifact.name)")
+        }
+        let given = bundle.manifest.golden.input
+        let numbers = try bundle.read(given).reordered(given.shape, itemBytes: given.dtype.bytes, from: given.layout, to: artifact.input.layout)
+        guard given.dtype == artifact.input.dtype, numbers.shape == artifact.input.shape else {
+            throw EnhancerError.invalidFile("golden input is \(given.dtype) of \(given.shape); expected \(artifact.input.dtype) of \(artifact.input.shape)")
+        }
+        let output = golden.output
+        guard output.dtype == artifact.output.dtype, output.shape == artifact.output.shape, output.layout == artifact.output.layout else {
+            throw EnhancerError.invalidFile("golden output is \(output.dtype) of \(output.shape); expected \(artifact.output.dtype) of \(artifact.output.shape)")
+        }
+        guard output.dtype == .float32 || output.dtype == .uint8 else {
+            throw EnhancerError.invalidFile("golden output is \(output.dtype); expected float32 or uint8")
+        }
+        return GoldenPair(
+            input: try Tensor(artifact.input, bytes: numbers.bytes), expected: try bundle.read(output), maxAbs: golden.maxAbs, minPsnrDb: golden.minPsnrDb)
+    }
+}
+
+extension [UInt8] {
+    /// A tensor's bytes in another layout, and its shape then. Tensors of other than four dimensions have no layout: they stay as they are.
+    fileprivate func reordered(_ shape: [Int], itemBytes: Int, from: Layout, to: Layout) -> (bytes: [UInt8], shape: [Int]) {
+        guard from != to, shape.count == 4 else { return (self, shape) }
+        let order = to == .nhwc ? [0, 2, 3, 1] : [0, 3, 1, 2]
+        let sides = order.map { shape[$0] }
+        let steps = [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1]
+        let by = order.map { steps[$0] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        for a in 0..<sides[0] {
+            for b in 0..<sides[1] {
+                for c in 0..<sides[2] {
+                    for d in 0..<sides[3] {
+                        let start = (a * by[0] + b * by[1] + c * by[2] + d * by[3]) * itemBytes
+                        bytes += self[start..<start + itemBytes]
+                    }
+                }
+            }
+        }
+        return (bytes, sides)
+    }
 }

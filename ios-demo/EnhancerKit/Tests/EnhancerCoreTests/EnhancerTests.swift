@@ -4,7 +4,7 @@ import XCTest
 
 actor Copies: Enhancer {
     nonisolated let runtime = "copy"
-    nonisolated let threads = 1
+    nonisolated let threads: Int? = 1
     var runs = 0
     func run(_ input: Tensor, into output: inout Tensor) throws {
         runs += 1
