@@ -11,18 +11,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-ExecutedBy = Literal["host", "evaluator", "coreml", "qemu-arm64", "adb"]
-"""Who ran a file, as the manifest says it."""
+ExecutedBy = Literal["host", "evaluator", "coreml", "qemu-arm64", "adb", "app"]
+"""Who ran a file, as the manifest and measured/ say it."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one tile. `device` names the machine; a peak is what loading and running added to the process, None where it cannot be read."""
+    """Of one tile. `device` names the machine; `threads` is None where the runtime does not say.
+
+    A peak is what loading and running added to the process, None where it cannot be read."""
 
     median_ms: float
     p90_ms: float
     runs: int
-    threads: int
+    threads: int | None
     device: str
     peak_memory_mb: float | None = None
 

@@ -195,6 +195,14 @@ class GoldenOutput:
     max_abs: float
     min_psnr_db: float
 
+    def judge(self, max_abs: float | None, psnr_db: float | None) -> tuple[bool, str]:
+        """(whether these are within the tolerance, a readable line). None: a value was not finite."""
+        allowed = f"(at most {self.max_abs:g})", f"(at least {self.min_psnr_db:g})"
+        if max_abs is None or psnr_db is None:
+            return False, f"values that are not finite; expected differences {allowed[0]} and dB {allowed[1]}"
+        within = max_abs <= self.max_abs and psnr_db >= self.min_psnr_db
+        return within, f"largest difference {max_abs:.2g} {allowed[0]}, {psnr_db:.1f} dB {allowed[1]}"
+
 
 @dataclass(frozen=True)
 class Golden:

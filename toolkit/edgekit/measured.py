@@ -120,16 +120,21 @@ def _with_earlier(new: MeasuredArtifact, old: MeasuredArtifact | None, kept: Seq
 
 def read(path: Path) -> Measured:
     """Opens and validates one file. Raises InvalidFile."""
+    return from_json(text_of(path, "measurements that `edgekit validate --on` wrote"), str(path))
+
+
+def text_of(path: Path, expected: str) -> str:
+    """A file of at most LARGEST bytes of UTF-8. `expected` ends the messages. Raises InvalidFile."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
-            raise InvalidFile(f"{path}: has more than {LARGEST} bytes; expected measurements: delete it and measure again")
-        return from_json(data.decode("utf-8"), str(path))
+            raise InvalidFile(f"{path}: has more than {LARGEST} bytes; expected {expected}")
+        return data.decode("utf-8")
     except OSError as error:
-        raise InvalidFile(f"{path}: cannot be read ({error.strerror}); expected measurements that `edgekit validate --on` wrote") from error
+        raise InvalidFile(f"{path}: cannot be read ({error.strerror}); expected {expected}") from error
     except UnicodeDecodeError as error:
-        raise InvalidFile(f"{path}: is not UTF-8 text (byte {error.start}); expected measurements: delete it and measure again") from error
+        raise InvalidFile(f"{path}: is not UTF-8 text (byte {error.start}); expected {expected}") from error
 
 
 def from_json(text: str, where: str) -> Measured:

@@ -45,6 +45,10 @@ def validate(
             "--calibration", "-c", help="For --layers: the set the bundle was calibrated with, if it was your own folder.", show_default=False
         ),
     ] = None,
+    device_report: Annotated[
+        Path | None,
+        typer.Option("--device-report", help="Run nothing; read what the app's self-test screen wrote on its phone.", show_default=False),
+    ] = None,
     strict: Strict = False,
     json: Json = False,
 ) -> None:
@@ -52,6 +56,12 @@ def validate(
 
     On another device than this host the results are also written to measured/DEVICE.json in the bundle; its manifest stays.
     """
+    if device_report:
+        from edgekit.cli import device_report as reports
+
+        reports.only_option(on=on != "host", images=images, tiles=tiles, golden_only=golden_only, weights=weights, reference=reference, layers=layers)
+        reports.conclude(bundle, device_report, strict=strict, json=json)
+        return
     from dataclasses import asdict
 
     from edgekit import bundle as bundles

@@ -1,4 +1,4 @@
-"""What the bundle's files gave on other devices: measured/<device>.json, which `edgekit validate` and `bench` write with --on."""
+"""What the bundle's files gave on other devices: measured/<device>.json, which `edgekit validate` and `bench` write with --on or from an app's report."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ EXECUTED_BY = {
     "coreml": "Core ML on macOS",
     "qemu-arm64": "an emulated ARM64 processor",
     "adb": "an Android device over adb",
+    "app": "an app's self-test screen on the device itself",
 }
 MOST = 32
 _NAME = re.compile(r"(?!layers-)[a-z0-9-]{1,80}\.json")
