@@ -110,12 +110,17 @@ class Kotlin:
 def _cases(report: Path) -> list[TestCase]:
     cases = []
     for element in ElementTree.parse(report).iter("testcase"):
-        problems = [found for kind in ("failure", "error", "skipped") if (found := element.find(kind)) is not None]
-        problem = (problems[0].get("message") or problems[0].text or problems[0].tag).strip() if problems else None
-        where = re.findall(r"\((\w+\.kt:\d+)\)", problems[0].text or "") if problems else []
+        problem = next((found for kind in ("failure", "error", "skipped") if (found := element.find(kind)) is not None), None)
         name = (element.get("name") or "?").removesuffix("()")
-        cases.append(TestCase((element.get("classname") or "?").rpartition(".")[2], name, f"{problem} {where[:3]}" if problem else None))
+        cases.append(TestCase((element.get("classname") or "?").rpartition(".")[2], name, None if problem is None else _told(problem)))
     return cases
+
+
+def _told(problem: ElementTree.Element) -> str:
+    """The first line of what a failed test said, and the places in Kotlin files where it happened, innermost first."""
+    said = (problem.get("message") or problem.text or problem.tag).strip().splitlines()[0]
+    places = re.findall(r"\((\w+\.kt:\d+)\)", problem.text or "")
+    return f"{said[:300]} at {', '.join(places[:3]) or 'no Kotlin file'}"
 
 
 def find(folder: Path = FOLDER) -> Kotlin:

@@ -24,7 +24,7 @@ enum class ColourMatrix(
     internal val full: Coefficients,
     internal val video: Coefficients,
 ) {
-    BT601(Coefficients(0, 65536, 91881, 22554, 46802, 116130), Coefficients(16, 76309, 104597, 25675, 53279, 132201)),
+    BT601(Coefficients(0, 65536, 91881, 22553, 46802, 116130), Coefficients(16, 76309, 104597, 25675, 53279, 132201)),
     BT709(Coefficients(0, 65536, 103206, 12276, 30679, 121609), Coefficients(16, 76309, 117489, 13975, 34925, 138438)),
 }
 
