@@ -6,11 +6,12 @@ README.md of tests/fixtures lists the same rules for the apps.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING
 
 from edgekit.backend import DType, TensorSpec
-from edgekit.enhancer import ImageSpec
+from edgekit.enhancer import ImageSpec, Sampler
 from edgekit.errors import InvalidFile
 from edgekit.tile_size import check as check_tile
 
@@ -32,6 +33,8 @@ def require(manifest: Manifest, where: str) -> None:
     for artifact in manifest.artifacts:
         _require_shapes(artifact.inputs, image.inputs, image, 1, f"{where}: {artifact.name}: inputs")
         _require_shapes(artifact.outputs, image.outputs, image, image.scale, f"{where}: {artifact.name}: outputs")
+    if manifest.sampler:
+        _require_falling(manifest.sampler, where)
     _require_once("artifact name", (a.name for a in manifest.artifacts), where)
     tensors = golden_tensors(manifest)
     _require_once("file", (f.file for f in (*manifest.artifacts, *tensors)), where)
@@ -41,6 +44,16 @@ def require(manifest: Manifest, where: str) -> None:
     for output in manifest.golden.artifacts:
         if output.artifact not in known:
             raise InvalidFile(f"{where}: golden output of '{output.artifact}'; expected one of {', '.join(sorted(known))}")
+
+
+def _require_falling(sampler: Sampler, where: str) -> None:
+    shares = (1.0, *sampler.noise)
+    if not all(before >= after > 0 for before, after in pairwise(shares)) or len(set(sampler.noise)) < len(sampler.noise):
+        raise InvalidFile(
+            f"{where}: sampler: noise is {list(sampler.noise)[:8]}; expected shares of at most 1 and above 0, each smaller than the one before"
+        )
+    if sampler.seed >= 2**32:
+        raise InvalidFile(f"{where}: sampler: seed is {sampler.seed}; expected less than 2^32")
 
 
 def golden_tensors(manifest: Manifest) -> list[GoldenTensor]:

@@ -16,16 +16,20 @@ from torch import Tensor
 
 from edgekit import tiles
 from edgekit.colour import luma
-from edgekit.enhancer import Colour
+from edgekit.enhancer import Colour, Sampler
 from edgekit.errors import EdgekitError, InvalidFile
 from edgekit.models.degrade import resize
 from edgekit.picture import SourcePicture, create_picture, to_pixels
+from edgekit.sampler import sample
 
 Session = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 """A loaded model: contiguous NCHW tiles in, contiguous NCHW tiles out, in the model file's own dtype."""
 
 Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all) after each tile."""
+
+MOST_SAMPLED = 24_000_000
+"""Pixels of a picture that a diffusion model gets."""
 
 _Rows = Callable[[Sequence[int]], Tensor]
 """Row numbers, in any order -> (C, rows, width) float32 in [0, 1]."""
@@ -88,6 +92,40 @@ def enhance_whole(session: Session, spec: TileSpec, sources: Sequence[SourcePict
         planes = _saved(large.flip(0) if spec.result == "bgr" else large, spec, like)
         if like.has_alpha:
             planes = torch.cat([planes, resize(first.alpha(rows)[None], *size)[0].clamp(0, 1)])
+        for part in planes.split(256, 1):
+            file.write(to_pixels(part, file.bits))
+
+
+def enhance_sampled(
+    session: Session, spec: TileSpec, sampler: Sampler, source: SourcePicture, out_path: Path, progress: Progress | None = None
+) -> None:
+    """As `enhance`, for a model that is one step of a diffusion: every step runs over the whole picture in tiles (see `edgekit.sampler`). The model's inputs are
+    the picture, the state and the share of noise. Raises InvalidFile also for a picture of more than MOST_SAMPLED pixels, as states are kept whole."""
+    height, width = source.height, source.width
+    if height * width > MOST_SAMPLED:
+        raise InvalidFile(
+            f"{source.name}: has {height * width / 1e6:.0f} megapixels; expected at most {MOST_SAMPLED / 1e6:.0f} for a diffusion model"
+        )
+    plan = tiles.plan(height, width, spec.tile, spec.halo, spec.multiple_of)
+    done = 0
+
+    def step(state: Tensor, share: float) -> Tensor:
+        def counted(_: int, __: int) -> None:
+            nonlocal done
+            done += 1
+            if progress:
+                progress(done, len(plan) * len(sampler.noise))
+
+        noise = torch.tensor([[share]])
+        reads = [source.colour, lambda rows: state[:, rows]]
+        return torch.cat([band for _, band in _bands(lambda tile: session((*tile, noise)), spec, plan, reads, counted)], 1)
+
+    result = sample(sampler, step, height, width)
+    like = _like(source, spec)
+    with create_picture(out_path, like, height, width) as file:
+        planes = _saved(result, spec, like)
+        if like.has_alpha:
+            planes = torch.cat([planes, source.alpha(range(height))])
         for part in planes.split(256, 1):
             file.write(to_pixels(part, file.bits))
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Colour = Literal["rgb", "bgr", "grey", "luma", "mask", "scalar"]
+Colour = Literal["rgb", "bgr", "grey", "luma", "mask", "scalar", "state"]
+"""What the channels are. "scalar": numbers without height and width, (1, channels). "state": three planes that a sampler hands from step to step."""
 Task = Literal["restore", "generate", "segment"]
 Tiling = Literal["exact", "whole"]
 
@@ -18,7 +19,8 @@ Tiling = Literal["exact", "whole"]
 class ImageSpec:
     """One input or output tensor, (1, channels, H, W).
 
-    A pixel value v in [0, 1] becomes (v - mean) / std for the network, and the result lies in `range`; outputs are read back the same way and clamped
+    Scalars are (1, channels). A pixel value v in [0, 1] becomes (v - mean) / std for the network, and the result lies in `range`; outputs are read back the
+    same way and clamped
     to `range`, never stretched.
     """
 
@@ -31,12 +33,24 @@ class ImageSpec:
 
 
 @dataclass(frozen=True)
+class Sampler:
+    """The loop around one step of a diffusion model, run by whoever runs the file (`edgekit.sampler`). `noise`: the share of noise in the state before each
+    step, falling, at most 1 and above 0. `seed` gives the first state, the same in every language."""
+
+    kind: Literal["ddim"]
+    noise: tuple[float, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Enhancer:
     """`module` maps float32 NCHW tensors as `inputs` say to tensors as `outputs` say.
 
     `scale`: output side / input side. `multiple_of`: input sides must be multiples of it. `tiling`: "exact" (a finite receptive field: tiles with a halo)
     or "whole" (global statistics: never tiled silently). `degrade` makes this network's inputs from a clean photograph, (N, 3, H, W) float32 in [0, 1].
-    `sha256` is of the weights file; `source` and `licence` say where the weights come from.
+    `sampler`: the network is one step of a diffusion model, and this is the loop around it.
+    `smallest` is the least input side; `only` the one input size (height, width), if there is but one. `sha256` is of the weights; `source` and `licence` say
+    where they come from; `probed` says in words what of all this was measured or assumed because nobody had stated it.
     """
 
     name: str
@@ -48,6 +62,10 @@ class Enhancer:
     outputs: tuple[ImageSpec, ...] = (ImageSpec("enhanced"),)
     multiple_of: int = 1
     tiling: Tiling = "exact"
+    sampler: Sampler | None = None
     source: str = ""
     licence: str = ""
     sha256: str = ""
+    smallest: int = 1
+    only: tuple[int, int] | None = None
+    probed: tuple[str, ...] = ()

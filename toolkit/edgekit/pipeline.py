@@ -75,6 +75,8 @@ def export(
     """
     for job in jobs:
         require_possible(job.backend, job.recipe)
+    if target.io == "uint8" and (odd := [spec.name for spec in enhancer.inputs if spec.colour in ("scalar", "state")]):
+        raise InvalidFile(f"{enhancer.name}: its input '{odd[0]}' is no picture; expected a target with float32 in and out")
     bundle.check_free(out, force=force)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
         folder = Path(scratch)
@@ -113,6 +115,7 @@ def export(
             reference=manifest.Reference(fp32.device, fp32.dtype, fp32.captured, fp32.flags),
             golden=golden(enhancer, parity_set, fp32, made, folder),
             target=target.name,
+            sampler=enhancer.sampler,
         )
         files = {m.artifact.file: m.lowered.file for m in made}
         files |= {f"golden/{path.name}": path for path in sorted((folder / "golden").iterdir())}

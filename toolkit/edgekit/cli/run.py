@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,9 +53,10 @@ def run(
         raise UnknownName("artifact", name, by_name)
     chosen = by_name[name]
     image = opened.manifest.image
-    if any(spec.colour == "scalar" for spec in (*image.inputs, *image.outputs)):
+    loop = opened.manifest.sampler
+    if loop is None and any(spec.colour in ("scalar", "state") for spec in (*image.inputs, *image.outputs)):
         raise InvalidFile(f"{bundle}: {name} takes or gives numbers that are no picture; expected a model from pictures to a picture")
-    others = _named(second or [], [one.name for one in image.inputs[1:]])
+    others = [] if loop else _named(second or [], [one.name for one in image.inputs[1:]])
     if others and len(pictures) > 1:
         raise InvalidFile(f"got {len(pictures)} pictures with --input; expected one picture a call, as the other inputs belong to it")
     spec = enhance.TileSpec(
@@ -63,7 +65,7 @@ def run(
         scale=image.scale,
         multiple_of=image.multiple_of,
         io="uint8" if chosen.inputs[0].dtype == "uint8" else "float32",
-        colours=tuple(one.colour for one in image.inputs),
+        colours=tuple(one.colour for one in image.inputs if one.colour != "scalar"),
         result=image.outputs[0].colour,
     )
     targets = {source: out / f"{source.stem}.{suffix}" for source in pictures}
@@ -81,10 +83,13 @@ def run(
             if image.tiling == "whole":
                 _say_or_refuse(opened_picture, opened.manifest, resize=resize)
             out.mkdir(parents=True, exist_ok=True)
-            if image.tiling == "whole":
+            tell = partial(progress, source.name)
+            if loop:
+                enhance.enhance_sampled(session, spec, loop, opened_picture, target, progress=tell)
+            elif image.tiling == "whole":
                 enhance.enhance_whole(session, spec, given, target)
             else:
-                enhance.enhance(session, spec, given, target, progress=lambda done, total, at=source.name: progress(at, done, total))
+                enhance.enhance(session, spec, given, target, progress=tell)
             written.append({"picture": str(source), "result": str(target), "artifact": name})
             say(f"{target}  ({opened_picture.width * image.scale}x{opened_picture.height * image.scale}, {name})")
     if json:
@@ -95,7 +100,7 @@ def _named(given: list[str], names: list[str]) -> list[Path]:
     """The pictures of the inputs `names`, in that order. Raises InvalidFile."""
     from edgekit.errors import InvalidFile
 
-    found = dict(text.partition("=")[::2] for text in given)
+    found: dict[str, str] = {text.partition("=")[0]: text.partition("=")[2] for text in given}
     if sorted(found) != sorted(names) or len(found) < len(given) or not all(found.values()):
         wanted = " ".join(f"--input {name}=PICTURE" for name in names) or "no --input: the model takes one picture"
         raise InvalidFile(f"--input is {' '.join(given) or 'missing'}; expected {wanted}")

@@ -7,7 +7,7 @@ generator, and what is random is seeded by the picture itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -76,6 +76,20 @@ def darkened(low: float = 0.04, high: float = 0.3) -> Degrade:
         return (_from_levels(expose(_levels(clean) / 255, torch.from_numpy(2**stops)) * 255),)
 
     return degrade
+
+
+def diffused(degrade: Degrade, shares: Sequence[float]) -> Degrade:
+    """The inputs of one step of a diffusion model: the degraded picture, a state that holds the clean one, and its share of noise ((N, 1)), drawn for each
+    picture from `shares`. The state (see `edgekit.sampler`) is no 8-bit picture."""
+
+    def degrade_and_hide(clean: Tensor) -> tuple[Tensor, ...]:
+        random = _random(clean)
+        share = torch.from_numpy(random.choice(np.asarray(shares), (clean.shape[0], 1, 1, 1)))
+        noise = torch.from_numpy(random.standard_normal(tuple(clean.shape)))
+        state = (1 - share).sqrt() * (_levels(clean) / 127.5 - 1) + share.sqrt() * noise
+        return *degrade(clean), state.float(), share.float().flatten(1)
+
+    return degrade_and_hide
 
 
 def luma_of(degrade: Degrade) -> Degrade:
