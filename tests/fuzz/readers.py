@@ -25,7 +25,7 @@ from safetensors.torch import save
 
 import edgekit_calibration
 import edgekit_targets
-from edgekit import bundle, capture, models, recipe
+from edgekit import bundle, capture, device_report, models, recipe
 from edgekit.enhancer import Enhancer
 from edgekit.errors import EdgekitError
 from edgekit.models.edsr import EDSR
@@ -65,10 +65,14 @@ def all_readers(folder: Path) -> list[Reader]:
     parts.mkdir()
     bundle.write(place, *sample(parts))
     manifest = (place / "manifest.json").read_text("utf-8")
+    opened = bundle.read(place)
     targets = [resource.read_text("utf-8") for resource in files("edgekit_targets").iterdir() if resource.name.endswith(".toml")]
     recipes = [resource.read_text("utf-8") for resource in (files("edgekit") / "recipes").iterdir()]
     return [
         Reader("manifest.json", hostile.json_maker(manifest), lambda file: _read_beside(file, place)),
+        Reader(
+            "device-report.json", hostile.json_maker(_device_report(opened)), lambda file: device_report.against(device_report.read(file), opened)
+        ),
         Reader("target.toml", hostile.text_maker([*targets, FULL_TARGET]), lambda file: edgekit_targets.load(str(file))),
         Reader("recipe.toml", hostile.text_maker([*recipes, FULL_RECIPE]), lambda file: recipe.load(str(file))),
         Reader("set.toml", hostile.text_maker([_set_file(folder / "set")]), lambda file: _read_set(file, folder / "set")),
@@ -118,6 +122,14 @@ blocks = 1
 [backend.tflite]
 estimator = "mse"
 """
+
+
+def _device_report(opened: bundle.Bundle) -> str:
+    """What an app says of the bundle's first file."""
+    report = json.loads((Path(__file__).parents[1] / "fixtures/device_reports/whole.json").read_text("utf-8"))
+    first = opened.manifest.artifacts[0]
+    report["artifacts"][0] |= {"name": first.name, "sha256": first.sha256}
+    return json.dumps(report)
 
 
 def _read_beside(file: Path, place: Path) -> object:
