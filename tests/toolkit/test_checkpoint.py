@@ -73,10 +73,31 @@ def test_unwraps(tmp_path, wrapper, legacy):
     assert same(checkpoint.read(tmp_path / "x.pth"), weights())
 
 
-def test_averaged_weights_come_first(tmp_path):
-    raw = {k: torch.zeros_like(v) for k, v in weights().items()}
-    torch.save({"params": raw, "params_ema": weights()}, tmp_path / "x.pth")
+@pytest.mark.parametrize(("raw", "averaged"), [("params", "params_ema"), ("model", "ema"), ("generator", "params_ema")])
+def test_averaged_weights_come_first(tmp_path, raw, averaged):
+    zeros = {k: torch.zeros_like(v) for k, v in weights().items()}
+    torch.save({raw: zeros, averaged: weights()}, tmp_path / "x.pth")
     assert same(checkpoint.read(tmp_path / "x.pth"), weights())
+
+
+def test_a_wrapper_without_tensors_does_not_count(tmp_path):
+    """Exponential averages keep their settings in a dict; a wrapper may stand in another."""
+    torch.save({"ema": {"decay": 0.999, "updates": 3}, "state_dict": {"params": weights()}, "params_ema": {}}, tmp_path / "x.pth")
+    assert same(checkpoint.read(tmp_path / "x.pth"), weights())
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_prefixes_of_compiled_and_parallel_modules(tmp_path, prefix):
+    torch.save({f"{prefix}{k}": v for k, v in weights().items()}, tmp_path / "x.pth")
+    assert same(checkpoint.read(tmp_path / "x.pth"), weights())
+
+
+@pytest.mark.parametrize("prefix", checkpoint.PREFIXES)
+def test_networks_inside_training_modules(prefix):
+    """Lightning's checkpoints hold the discriminator and the losses too."""
+    others = {"netD.conv.weight": torch.zeros(2), "loss.vgg.mean": torch.zeros(3)}
+    whole, part = checkpoint.networks_in({**{f"{prefix}{k}": v for k, v in weights().items()}, **others})
+    assert same(part, weights()) and len(whole) == len(weights()) + 2
 
 
 def test_a_module_prefix_counts_only_where_all_have_it(tmp_path):
@@ -322,7 +343,7 @@ def test_safetensors_tensor_that_claims_more(tmp_path):
     [
         ([1, 2], "holds a list; expected a dict of tensors"),
         (torch.zeros(3), "holds a Tensor; expected a dict of tensors"),
-        ({"epoch": 3}, "'epoch' holds a int; expected a dict of tensors, bare or under params_ema, params, state_dict, model, generator"),
+        ({"epoch": 3}, "'epoch' holds a int; expected a dict of tensors, bare or under params_ema, ema, params, state_dict, "),
         ({"params": {"a": "text"}}, "'a' holds a str"),
         ({1: torch.zeros(1)}, "a key of type int holds a Tensor"),
         ({}, "holds no tensors"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from edgekit import models
 from edgekit.errors import InvalidCheckpoint, InvalidFile, UnknownName
-from edgekit.models import architectures, checkpoint
+from edgekit.models import checkpoint
 from edgekit.models.edsr import EDSR
 from edgekit.models.edsr_mobile import EDSRMobile
 from edgekit.models.unet import UNet
@@ -127,19 +128,42 @@ def test_wrong_tensors_are_named_with_the_file(tmp_path):
 
 def test_another_network_is_named_by_its_tensors(tmp_path):
     torch.save({f"layer{i}.weight": torch.zeros(1) for i in range(5)}, tmp_path / "x.pth")
-    with pytest.raises(
-        InvalidCheckpoint,
-        match=rf"its tensors \('layer0.weight', 'layer1.weight', 'layer2.weight' ...\) fit no known network; expected one of {', '.join(architectures.names())}$",
-    ):
+    with pytest.raises(InvalidCheckpoint) as caught:
         models.load(str(tmp_path / "x.pth"))
+    line = str(caught.value)
+    assert (
+        "x.pth: its tensors ('layer0.weight', 'layer1.weight', 'layer2.weight' ...) fit no known network of edgekit's or spandrel's; expected one of "
+        in line
+    )
+    assert line.endswith("or give --model package.module:factory (toolkit/docs/your-model.md)")
+
+
+@pytest.mark.parametrize("prefix", ["netG.", "generator."])
+def test_a_checkpoint_of_gan_training(tmp_path, prefix):
+    """The discriminator beside it is left out."""
+    net = EDSR(2, blocks=2, channels=8).eval()
+    state = {f"{prefix}{k}": v for k, v in net.state_dict().items()} | {"netD.0.weight": torch.zeros(3)}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "x.ckpt")
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(models.load(str(tmp_path / "x.ckpt")).module(x), net(x))
+
+
+def test_half_precision_weights_become_float32(tmp_path):
+    net = EDSR(2, blocks=2, channels=8).eval()
+    torch.save({k: v.half() for k, v in net.state_dict().items()}, tmp_path / "x.pth")
+    module = models.load(str(tmp_path / "x.pth")).module
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+    assert torch.equal(module.state_dict()["head.0.weight"], net.head[0].weight.half().float())
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("net.pt2", r"net.pt2: exported programs \(.pt2\) cannot be loaded by this version; expected a built-in name or one of .safetensors"),
-        ("my.package:factory", r"factories \(package.module:name\) cannot be loaded by this version"),
-        ("net.onnx", rf"net.onnx: is neither a built-in name \({KNOWN}\) nor one of .safetensors"),
+        (
+            "net.onnx",
+            rf"net.onnx: is neither a built-in name \({KNOWN}\) nor one of .safetensors, .pth, .pt, .ckpt, .pt2 nor package.module:factory$",
+        ),
+        ("my package:factory", "is neither a built-in name"),
         ("folder/net", "is neither a built-in name"),
     ],
 )
@@ -151,6 +175,11 @@ def test_what_cannot_be_loaded_says_so(name, message):
 def test_two_checkpoints_at_once(tmp_path):
     with pytest.raises(InvalidFile, match="is a checkpoint already, and --weights b.pth is another"):
         models.load(str(tmp_path / "a.pth"), tmp_path / "b.pth")
+
+
+def test_a_contract_for_a_network_whose_contract_is_known():
+    with pytest.raises(InvalidFile, match="edsr: its image contract is known, and --contract x.toml is another; expected one of them"):
+        models.load("edsr", contract=Path("x.toml"))
 
 
 def test_missing_shipped_weights_are_one_line(monkeypatch):

@@ -100,7 +100,7 @@ def measure_tiling(
     if enhancer.tiling == "whole":
         return Tiling(size, None, 0, 1.0)
     progress("halo", 0, 0)
-    radius = tiles.receptive_radius(enhancer.module, example, enhancer.multiple_of)
+    radius = tiles.receptive_radius(enhancer.module, example, enhancer.multiple_of, enhancer.smallest)
     if radius is None:
         raise InvalidFile(f"{enhancer.name}: every output pixel depends on the whole picture; expected tiling = 'whole' in its image contract")
     side = max(size) + 2 * radius

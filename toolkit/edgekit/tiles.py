@@ -121,11 +121,12 @@ def asymptotic_overhead(tile: tuple[int, int], halo: int) -> float:
     return tile[0] * tile[1] / ((tile[0] - 2 * halo) * (tile[1] - 2 * halo))
 
 
-def receptive_radius(module: nn.Module, example: tuple[Tensor, ...], multiple_of: int = 1) -> int | None:
+def receptive_radius(module: nn.Module, example: tuple[Tensor, ...], multiple_of: int = 1, smallest: int = 1) -> int | None:
     """How far, in input pixels, an input pixel reaches: the smallest halo at which tiled equals untiled exactly. None if it reaches everywhere.
 
     `module` (in eval mode, float32, on the CPU) maps tensors of the channels of `example` to one tensor whose sides are whole multiples of theirs; it is
-    run on sides of its own choice that are multiples of `multiple_of`. A reach of more than 383 px, for which no tile pays, counts as everywhere.
+    run on sides of its own choice that are multiples of `multiple_of` and at least `smallest`. A reach of more than 383 px, for which no tile pays, counts
+    as everywhere.
 
     Not-a-number is put into one input pixel and looked for in the output. Every sum, product, maximum, clamp and activation hands it on, even a weight
     of zero does, and nothing cancels, so the answer depends on the structure alone. Long thin strips, one per axis, make it cheap. With `multiple_of`
@@ -133,7 +134,7 @@ def receptive_radius(module: nn.Module, example: tuple[Tensor, ...], multiple_of
     """
     if module.training:
         raise ValueError("the module is in training mode; call .eval() first")
-    short, long = (-(-side // multiple_of) * multiple_of for side in (max(16, 2 * multiple_of), 768))
+    short, long = (-(-side // multiple_of) * multiple_of for side in (max(16, 2 * multiple_of, smallest), 768))
     farthest = 0
     with torch.no_grad(), _plain_convolutions():
         for axis, phase in product((0, 1), range(multiple_of)):

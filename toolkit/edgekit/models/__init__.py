@@ -1,4 +1,4 @@
-"""Trained networks: the table of built-in ones, and people's own checkpoints of the same architectures."""
+"""Trained networks: the table of built-in ones, people's own checkpoints, exported programs and factories."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.enhancer import Enhancer
-from edgekit.errors import InvalidCheckpoint, InvalidFile, UnknownName
-from edgekit.models import architectures, checkpoint, edsr, edsr_mobile, unet, zero_dce
+from edgekit.errors import InvalidCheckpoint, InvalidFile, MissingToolchain, UnknownName
+from edgekit.models import architectures, checkpoint, community, edsr, edsr_mobile, factory, program, unet, zero_dce
 from edgekit.models.architectures import Architecture
 from edgekit.models.contract import Contract
 from edgekit.models.degrade import Degrade, darkened, downscale, noisy
-from edgekit.models.pixels import Pixels, in_pixels, plain
+from edgekit.models.enhancers import enhancer_of
+from edgekit.models.pixels import Pixels, in_pixels
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,14 @@ def entry(name: str) -> Entry:
 
 
 def rebuild(state: Mapping[str, Tensor]) -> nn.Module:
-    """The network whose names and shapes the tensors have, in eval mode, taking and giving pixels. Raises InvalidCheckpoint."""
-    module, contract = _built(_known(state), state)
+    """The network of edgekit's own whose names and shapes the tensors have, in eval mode, taking and giving pixels. Raises InvalidCheckpoint."""
+    known = architectures.recognized(state)
+    if known is None:
+        raise InvalidCheckpoint(
+            f"its tensors ({_first(state)}) are of none of edgekit's own networks; expected one of {', '.join(architectures.names())}"
+        )
+    module = known.from_state_dict(state)
+    contract = known.contract(module)
     return in_pixels(module, contract.inputs, contract.outputs).eval()
 
 
@@ -124,17 +131,29 @@ def to_state_dict(module: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
 
 
-def _known(state: Mapping[str, Tensor]) -> Architecture:
-    found = architectures.recognized(state)
+def _recognized(state: Mapping[str, Tensor]) -> tuple[nn.Module, Contract]:
+    """(network, contract): of edgekit's own, else of spandrel's. Raises InvalidCheckpoint."""
+    parts = checkpoint.networks_in(state)
+    for part in parts:
+        if known := architectures.recognized(part):
+            module = known.from_state_dict(part)
+            return module, known.contract(module)
+    unknown = f"its tensors ({_first(state)}) fit no known network"
+    factory_line = "or give --model package.module:factory (toolkit/docs/your-model.md)"
+    try:
+        found = next((one for part in parts if (one := community.recognized(part))), None)
+    except MissingToolchain as error:
+        raise InvalidCheckpoint(
+            f'{unknown} of edgekit\'s own; expected spandrel for those of the community: pip install "edgekit[{error.extra}]", {factory_line}'
+        ) from error
     if found is None:
-        first = ", ".join(f"'{key[:40]}'" for key in list(state)[:3])
-        raise InvalidCheckpoint(f"its tensors ({first} ...) fit no known network; expected one of {', '.join(architectures.names())}")
-    return found
+        raise InvalidCheckpoint(f"{unknown} of edgekit's or spandrel's; expected one of {', '.join(architectures.names()[:6])} ... {factory_line}")
+    return found.module, found.contract
 
 
-def _built(known: Architecture, state: Mapping[str, Tensor]) -> tuple[nn.Module, Contract]:
-    module = known.from_state_dict(state)
-    return module, known.contract(module)
+def _first(state: Mapping[str, Tensor]) -> str:
+    """What the names look like."""
+    return ", ".join(f"'{key[:40]}'" for key in list(state)[:3]) + " ..."
 
 
 def weights_path(name: str) -> Path:
@@ -142,50 +161,49 @@ def weights_path(name: str) -> Path:
     return Path(__file__).parent / "weights" / entry(name).weights
 
 
-def load(name_or_path: str, weights: Path | None = None) -> Enhancer:
-    """A built-in network by name (with its own weights, or those in `weights`), or a checkpoint of a known network.
+def load(name_or_path: str, weights: Path | None = None, contract: Path | None = None) -> Enhancer:
+    """A built-in network by name (with its own weights, or those in `weights`), a checkpoint of a known network, an exported program (.pt2), or what
+    package.module:factory makes (with the weights in `weights`, if any; this runs the user's own code).
 
-    The module is in eval mode and needs no gradients; its output is not clamped (a rewrite adds that). Raises UnknownName, InvalidCheckpoint,
-    InvalidFile.
+    `contract` is the TOML file of a .pt2 or factory. The module takes and gives pixels, is in eval mode and needs no gradients; its output may exceed [0, 1]
+    (a rewrite clamps it). Raises UnknownName, InvalidCheckpoint, InvalidFile.
     """
+    path = Path(name_or_path)
+    suffix = path.suffix.lower()
+    if factory.is_factory(name_or_path):
+        return factory.load(name_or_path, weights, contract)
+    if suffix == program.SUFFIX:
+        _require_none(weights, f"{path}: holds its weights already, and --weights")
+        return program.load(path, contract)
+    _require_none(contract, f"{name_or_path}: its image contract is known, and --contract")
     if name_or_path in names():
         known = entry(name_or_path)
         if weights is not None:
-            return _enhancer(name_or_path, known.architecture, weights, weights.name, "unknown")
-        return _enhancer(name_or_path, known.architecture, weights_path(name_or_path), known.source, known.licence)
-    path = Path(name_or_path)
-    if path.suffix.lower() in checkpoint.SUFFIXES:
-        if weights is not None:
-            raise InvalidFile(f"{path}: is a checkpoint already, and --weights {weights.name} is another; expected one of them")
-        return _enhancer(path.stem, None, path, path.name, "unknown")
-    if path.suffix.lower() == ".pt2" or ":" in name_or_path:
-        kind = "exported programs (.pt2)" if path.suffix.lower() == ".pt2" else "factories (package.module:name)"
-        raise InvalidFile(
-            f"{name_or_path}: {kind} cannot be loaded by this version; expected a built-in name or one of {', '.join(checkpoint.SUFFIXES)}"
-        )
-    if path.suffix or path.name != name_or_path:
-        raise InvalidFile(f"{name_or_path}: is neither a built-in name ({', '.join(names())}) nor one of {', '.join(checkpoint.SUFFIXES)}")
+            return _of_architecture(name_or_path, known.architecture, weights, weights.name, "unknown")
+        return _of_architecture(name_or_path, known.architecture, weights_path(name_or_path), known.source, known.licence)
+    if suffix in checkpoint.SUFFIXES:
+        _require_none(weights, f"{path}: is a checkpoint already, and --weights")
+        return _of_architecture(path.stem, None, path, path.name, "unknown")
+    if suffix or ":" in name_or_path or path.name != name_or_path:
+        kinds = ", ".join((*checkpoint.SUFFIXES, program.SUFFIX))
+        raise InvalidFile(f"{name_or_path}: is neither a built-in name ({', '.join(names())}) nor one of {kinds} nor package.module:factory")
     raise UnknownName("model", name_or_path, names())
 
 
-def _enhancer(name: str, known: Architecture | None, path: Path, source: str, licence: str) -> Enhancer:
+def _require_none(file: Path | None, fault: str) -> None:
+    if file is not None:
+        raise InvalidFile(f"{fault} {file.name} is another; expected one of them")
+
+
+def _of_architecture(name: str, known: Architecture | None, path: Path, source: str, licence: str) -> Enhancer:
     """`known` None: the one whose names the tensors have."""
     state = checkpoint.read(path)
     try:
-        module, contract = _built(known or _known(state), state)
+        if known is None:
+            module, contract = _recognized(state)
+        else:
+            module = known.from_state_dict(state)
+            contract = known.contract(module)
     except InvalidCheckpoint as error:
         raise InvalidCheckpoint(f"{path}: {error}") from error
-    return Enhancer(
-        name=name,
-        module=in_pixels(module, contract.inputs, contract.outputs).eval().requires_grad_(False),
-        degrade=contract.degrade,
-        scale=contract.scale,
-        task=contract.task,
-        inputs=tuple(map(plain, contract.inputs)),
-        outputs=tuple(map(plain, contract.outputs)),
-        multiple_of=contract.multiple_of,
-        tiling=contract.tiling,
-        source=source,
-        licence=licence,
-        sha256=checkpoint.sha256(path),
-    )
+    return enhancer_of(name, module, contract, source=source, licence=licence, sha256=checkpoint.sha256(path))

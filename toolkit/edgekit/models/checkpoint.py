@@ -19,15 +19,18 @@ from edgekit.errors import InvalidCheckpoint
 from edgekit.models import pickles
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
-WRAPPERS = ("params_ema", "params", "state_dict", "model", "generator")
-"""Keys under which training code keeps the state dict; the first one present counts (BasicSR's averaged weights before its raw ones)."""
+WRAPPERS = ("params_ema", "ema", "params", "state_dict", "model_state_dict", "generator", "model", "net")
+"""Keys under which training code keeps the state dict; the first one that holds tensors counts (averaged weights before raw ones)."""
+
+PREFIXES = ("generator.", "netG.", "net_g.", "g_ema.", "ema.", "model.", "net.")
+"""Attributes of training modules that hold the network (Lightning and GAN code), beside a discriminator and losses."""
 
 _SAVE = "save it again with torch.save(model.state_dict(), ...) or as .safetensors"
 
 
 def sha256(path: Path) -> str:
     """Of the file's bytes, 64 hexadecimal digits. Raises InvalidCheckpoint if it cannot be read."""
-    _require_file(path)
+    file_size(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -36,23 +39,31 @@ def read(path: Path) -> dict[str, Tensor]:
     """The state dict in `path`: name -> contiguous CPU tensor of its own memory; float16, bfloat16 and float64 become float32, integers stay.
 
     Reads .safetensors, and .pth, .pt, .ckpt as torch.save writes them (both its formats), with weights_only=True. Takes the state dict out of the WRAPPERS
-    and strips `module.` (DataParallel). Raises InvalidCheckpoint, one line, for a file that is missing, truncated, of another kind, larger inside than
-    outside, not made of tensors, or with NaN or infinite weights; and for every pickle that would call anything else than tensor constructors.
+    and strips `module.` and `_orig_mod.` (DataParallel, torch.compile). Raises InvalidCheckpoint, one line, for a file that is missing, truncated, of another
+    kind, larger inside than outside, not made of tensors, or with NaN or infinite weights; and for every pickle that would call anything else than tensor
+    constructors.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidCheckpoint(f"{path}: is not a checkpoint by its name; expected {', '.join(SUFFIXES)}")
-    size = _require_file(path)
+    size = file_size(path)
     if path.suffix.lower() == ".safetensors":
         found = _read_safetensors(path)
     else:
         _look_inside(path, size)
         found = _unwrap(_read_torch(path), path)
-    while found and all(key.startswith("module.") for key in found):
-        found = {key.removeprefix("module."): value for key, value in found.items()}
+    for prefix in ("module.", "_orig_mod.", "module."):
+        if found and all(key.startswith(prefix) for key in found):
+            found = {key.removeprefix(prefix): value for key, value in found.items()}
     if not found:
         raise InvalidCheckpoint(f"{path}: holds no tensors; expected a state dict")
     _require_bounds(found, path, size)
     return {key: _plain(key, value, path) for key, value in found.items()}
+
+
+def networks_in(state: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+    """`state` as it is, and each part of it that stands under one of PREFIXES, without the prefix: what may be a network of its own."""
+    parts = ({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)} for prefix in PREFIXES)
+    return [dict(state), *(part for part in parts if part)]
 
 
 def fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -74,7 +85,7 @@ def fit(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     network.load_state_dict(dict(state), assign=True)
 
 
-def _require_file(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Bytes of a regular, readable file that is not empty."""
     try:
         found = path.stat()
@@ -95,7 +106,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {key: file.get_tensor(key) for key in list(file.keys())}
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, OverflowError, MemoryError) as error:
-        raise InvalidCheckpoint(f"{path}: is not a whole .safetensors file ({_brief(error)}); expected one that safetensors wrote") from error
+        raise InvalidCheckpoint(f"{path}: is not a whole .safetensors file ({brief(error)}); expected one that safetensors wrote") from error
 
 
 def _look_inside(path: Path, size: int) -> None:
@@ -113,7 +124,27 @@ def _look_inside(path: Path, size: int) -> None:
     except pickles.Refused as error:
         raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({error}); refused: {_SAVE}") from error
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise InvalidCheckpoint(f"{path}: is truncated, damaged or no file of torch.save ({_brief(error)}); expected a whole checkpoint") from error
+        raise InvalidCheckpoint(f"{path}: is truncated, damaged or no file of torch.save ({brief(error)}); expected a whole checkpoint") from error
+
+
+def require_tensors_only(data: bytes, what: str) -> None:
+    """`data` is a file of torch.save made of tensors alone: it loads with weights_only=True, and the readers before it find nothing else.
+
+    Raises InvalidCheckpoint, whose message opens with `what`.
+    """
+    if not data:
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _look_into_zip(archive, Path(what), len(data))
+    except pickles.Refused as error:
+        raise InvalidCheckpoint(f"{what}: is not made of tensors ({error}); refused") from error
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise InvalidCheckpoint(f"{what}: is truncated, damaged or no file of torch.save ({brief(error)}); refused") from error
+    try:
+        torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # as in _read_torch
+        raise InvalidCheckpoint(f"{what}: is not made of tensors ({brief(error)}); refused") from error
 
 
 def _look_into_zip(archive: zipfile.ZipFile, path: Path, size: int) -> None:
@@ -123,7 +154,7 @@ def _look_into_zip(archive: zipfile.ZipFile, path: Path, size: int) -> None:
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
         raise InvalidCheckpoint(f"{path}: is a TorchScript archive, which is code; expected a state dict: {_SAVE}")
     if any(name.startswith("models/") for name in inner):
-        raise InvalidCheckpoint(f"{path}: is an exported program; expected a state dict: {_SAVE}")
+        raise InvalidCheckpoint(f"{path}: is an exported program; expected a name that ends in .pt2, or a state dict: {_SAVE}")
     if len({name.lower() for name in names}) != len(names):
         raise InvalidCheckpoint(f"{path}: the archive holds one name twice; refused: {_SAVE}")
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
@@ -151,22 +182,29 @@ def _read_torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:
         # An interpreter fed with damaged opcodes raises nearly anything: KeyError, struct.error, AttributeError ...
-        raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({_brief(error)}); refused: {_SAVE}") from error
+        raise InvalidCheckpoint(f"{path}: not a state dict of tensors ({brief(error)}); refused: {_SAVE}") from error
 
 
 def _unwrap(found: Any, path: Path) -> dict[str, Tensor]:
-    for _ in range(len(WRAPPERS)):
-        if not isinstance(found, dict):
-            raise InvalidCheckpoint(f"{path}: holds a {type(found).__name__}; expected a dict of tensors, bare or under {', '.join(WRAPPERS)}")
-        if not found or all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()):
-            return dict(found)
-        wrapper = next((key for key in WRAPPERS if isinstance(found.get(key), dict)), None)
-        if wrapper is None:
-            break
+    tensors = _tensors_of(found, len(WRAPPERS))
+    if tensors is not None:
+        return tensors
+    if not isinstance(found, dict):
+        raise InvalidCheckpoint(f"{path}: holds a {type(found).__name__}; expected a dict of tensors, bare or under {', '.join(WRAPPERS)}")
+    while (wrapper := next((key for key in WRAPPERS if isinstance(found.get(key), dict)), None)) is not None:
         found = found[wrapper]
     key, value = next((k, v) for k, v in found.items() if not (isinstance(k, str) and isinstance(v, Tensor)))
     name = repr(key[:60]) if isinstance(key, str) else f"a key of type {type(key).__name__}"
     raise InvalidCheckpoint(f"{path}: {name} holds a {type(value).__name__}; expected a dict of tensors, bare or under {', '.join(WRAPPERS)}")
+
+
+def _tensors_of(found: Any, depth: int) -> dict[str, Tensor] | None:
+    """The dict of tensors that `found` is, or holds under WRAPPERS one within another; None if it holds none."""
+    if not isinstance(found, dict) or depth < 0:
+        return None
+    if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()):
+        return dict(found)
+    return next((inner for key in WRAPPERS if key in found and (inner := _tensors_of(found[key], depth - 1))), None)
 
 
 def _require_bounds(state: Mapping[str, Tensor], path: Path, size: int) -> None:
@@ -198,7 +236,7 @@ def _plain(key: str, value: Tensor, path: Path) -> Tensor:
     return plain
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
     """A library's message, in the part of a line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 120 else text[:117] + "..."

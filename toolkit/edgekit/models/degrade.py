@@ -92,6 +92,38 @@ def diffused(degrade: Degrade, shares: Sequence[float]) -> Degrade:
     return degrade_and_hide
 
 
+def paired(colours: int = 3) -> Degrade:
+    """The inputs of a fusion network: an infrared picture (N, 1, H, W), and the visible one, which is dark and noisy, (N, `colours`, H, W).
+
+    Infrared is stood in for by the light of the scene in red, which is free of noise here. Real pairs differ more; this tells whether files compute alike.
+    """
+
+    def degrade(clean: Tensor) -> tuple[Tensor, ...]:
+        (dark,) = darkened(0.1, 0.3)(clean)
+        (visible,) = noisy(4, 12)(dark)
+        return clean[:, :1].contiguous(), visible if colours == 3 else luma_of(lambda x: (x,))(visible)[0]
+
+    return degrade
+
+
+def holed(share: float = 0.15) -> Degrade:
+    """The inputs of an inpainting network: the picture with black holes, and the mask (N, 1, H, W) that is 1 in them. Holes are rectangles, about a third of the
+    picture's side at most, until they cover `share` of it."""
+
+    def degrade(clean: Tensor) -> tuple[Tensor, ...]:
+        random = _random(clean)
+        height, width = clean.shape[-2:]
+        mask = torch.zeros(clean.shape[0], 1, height, width)
+        for one in mask:
+            while float(one.mean()) < share:
+                h, w = (max(1, int(side * random.uniform(0.05, 0.3))) for side in (height, width))
+                y, x = random.integers(0, height - h + 1), random.integers(0, width - w + 1)
+                one[:, y : y + h, x : x + w] = 1
+        return _from_levels(_levels(clean)) * (1 - mask), mask
+
+    return degrade
+
+
 def luma_of(degrade: Degrade) -> Degrade:
     """The input of a network for the luma alone: that of the picture which `degrade` makes, (N, 1, H, W) float32 in [0, 1], not rounded to 8 bits."""
 

@@ -72,6 +72,8 @@ def plain(spec: ImageSpec) -> ImageSpec:
 
 def in_pixels(network: nn.Module, inputs: Sequence[ImageSpec], outputs: Sequence[ImageSpec]) -> nn.Module:
     """The network itself where it takes and gives pixels already, else one wrapped in `Pixels`."""
+    if isinstance(network, Pixels):
+        return network
     return network if all(plain(spec) == spec for spec in (*inputs, *outputs)) else Pixels(network, inputs, outputs)
 
 
