@@ -32,14 +32,17 @@ def build(name, widths):
 
 
 def in_and_out(name, network):
-    """The network between pixels, and a picture of sides that it can take."""
+    """The network between pixels, and inputs of sides that it can take."""
     contract = architectures.named(name).contract(network)
     random = torch.Generator().manual_seed(1)
-    picture = torch.rand(1, contract.inputs[0].channels, 2 * contract.multiple_of + 16, 4 * contract.multiple_of + 8, generator=random)
-    picture = picture[
-        ..., : picture.shape[2] // contract.multiple_of * contract.multiple_of, : picture.shape[3] // contract.multiple_of * contract.multiple_of
+    sides = [
+        (side + contract.multiple_of) // contract.multiple_of * contract.multiple_of
+        for side in (contract.multiple_of + 16, 3 * contract.multiple_of + 8)
     ]
-    return in_pixels(network, contract.inputs, contract.outputs).eval(), picture.contiguous()
+    inputs = tuple(
+        torch.rand(1, spec.channels, *(() if spec.colour == "scalar" else sides), generator=random).contiguous() for spec in contract.inputs
+    )
+    return in_pixels(network, contract.inputs, contract.outputs).eval(), inputs
 
 
 def test_every_architecture_has_small_ones():
@@ -58,35 +61,36 @@ def test_it_comes_back_from_its_tensors(name, widths):
     network = build(name, widths)
     state = models.to_state_dict(network)
     again = models.rebuild(state)
-    module, picture = in_and_out(name, network)
+    module, inputs = in_and_out(name, network)
     assert {key: value.shape for key, value in models.to_state_dict(again).items()} == {key: value.shape for key, value in state.items()}
     with torch.no_grad():
-        assert torch.equal(again(picture), module(picture))
+        assert torch.equal(again(*inputs), module(*inputs))
 
 
 @pytest.mark.parametrize(("name", "widths"), EACH)
 def test_its_output_is_what_the_contract_says(name, widths):
     network = build(name, widths)
     contract = architectures.named(name).contract(network)
-    module, picture = in_and_out(name, network)
+    module, inputs = in_and_out(name, network)
     with torch.no_grad():
-        made = module(picture)
-        both = module(torch.cat([picture, picture.flip(3)]))
-    height, width = picture.shape[-2:]
-    assert made.shape == (1, contract.outputs[0].channels, height * contract.scale, width * contract.scale)
+        made = module(*inputs)
+        both = module(*(torch.cat([t, t.flip(-1)]) for t in inputs))
+    sides = [side * contract.scale for side in inputs[0].shape[-2:]] if contract.outputs[0].colour != "scalar" else []
+    assert made.shape == (1, contract.outputs[0].channels, *sides)
     assert bool(made.isfinite().all()) and float(made.std()) > 1e-3
     torch.testing.assert_close(both[:1], made, atol=2e-5, rtol=0)
     side = 2 * contract.scale * max(contract.multiple_of, 4)
-    (given,) = contract.degrade(torch.rand(1, 3, side, 2 * side))
-    assert given.shape == (1, contract.inputs[0].channels, side // contract.scale, 2 * side // contract.scale)
+    given = contract.degrade(torch.rand(1, 3, side, 2 * side))
+    for spec, tensor in zip(contract.inputs, given, strict=True):
+        assert tensor.shape == (1, spec.channels, *(() if spec.colour == "scalar" else (side // contract.scale, 2 * side // contract.scale)))
 
 
 @pytest.mark.parametrize(("name", "widths"), EACH)
 def test_it_can_be_traced(name, widths):
-    module, picture = in_and_out(name, build(name, widths))
+    module, inputs = in_and_out(name, build(name, widths))
     with torch.no_grad():
-        traced = torch.export.export(module, (picture,)).module(check_guards=False)
-        torch.testing.assert_close(traced(picture), module(picture), atol=1e-6, rtol=0)
+        traced = torch.export.export(module, inputs).module(check_guards=False)
+        torch.testing.assert_close(traced(*inputs), module(*inputs), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "widths"), EACH)
@@ -102,15 +106,16 @@ def test_a_tensor_too_many_or_too_few_is_named(name, widths):
 # Half kernels, summed: those behind an enlargement count for less, rounded up. None: the whole picture.
 RADIUS = {
     "edsr-bicubic": 6, "srresnet": 12, "rdn": 11, "rrdbnet": 34, "espcn": 4, "srvgg": 6, "span": 21, "ecbsr": 5, "dncnn": 6, "nafnet": None, "restormer": None,
+    "cyclegan": None, "style-transfer": None, "unet-mobilenet": None, "fusion": 5, "inpainting": 42, "vae": 15, "gan-denoiser": 21, "diffusion": 12,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RADIUS)
 def test_how_far_a_pixel_reaches(name):
     network = build(name, TINY[name][0])
-    module, picture = in_and_out(name, network)
+    module, inputs = in_and_out(name, network)
     contract = architectures.named(name).contract(network)
-    found = tiles.receptive_radius(module, (picture,), contract.multiple_of)
+    found = tiles.receptive_radius(module, inputs, contract.multiple_of)
     assert found == RADIUS[name]
     assert contract.tiling == ("whole" if found is None else "exact")
 
@@ -118,8 +123,8 @@ def test_how_far_a_pixel_reaches(name):
 def test_windows_reach_as_far_as_they_shift():
     """Attention in windows of 4, in one plain and one shifted layer, and three convolutions: first, in the group, after the body; then the tail's at 2x, 4x."""
     network = build("swinir", TINY["swinir"][2])
-    module, picture = in_and_out("swinir", network)
-    found = tiles.receptive_radius(module, (picture,), 4)
+    module, inputs = in_and_out("swinir", network)
+    found = tiles.receptive_radius(module, inputs, 4)
     assert found is not None and 3 + 4 < found <= 3 + 2 * 4 + 4
     assert architectures.named("swinir").contract(network).tiling == "exact"
 

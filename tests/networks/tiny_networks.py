@@ -66,4 +66,17 @@ TINY: dict[str, list[dict[str, Any]]] = {
         {"scale": 4, "channels": 8, "layers": (2,), "heads": (2,), "window": 4, "hidden": 16, "tail": "nearest", "inner": 6},
         {"scale": 1, "channels": 6, "layers": (2,), "heads": (3,), "window": 7, "hidden": 12, "tail": "none", "colours": 1},
     ],
+    "cyclegan": [{"channels": 8, "blocks": 2}, {"channels": 4, "blocks": 1, "halvings": 1}],
+    "style-transfer": [{"channels": 8, "blocks": 2}, {"channels": 5, "blocks": 1}],
+    "unet-mobilenet": [
+        {"classes": 1, "width": 0.25, "blocks": 7},
+        {"classes": 3, "width": 0.5, "blocks": 12},
+        {"classes": 2, "width": 0.125, "blocks": 4},
+    ],
+    "fusion": [{"channels": 16}, {"channels": 6, "colours": 1}],
+    "inpainting": [{"channels": 8}, {"channels": 4, "dilations": ()}],
+    "vae": [{"channels": 12, "latent": 8}, {"channels": 5, "latent": 3}],
+    "gan-denoiser": [{"channels": 12}, {"channels": 6, "halvings": 1}],
+    "diffusion": [{"channels": 12, "blocks": 1, "timed": 16}, {"channels": 6, "blocks": 2, "timed": 8}],
+    "adjust": [{"widths": (8, 12, 16, 24)}],
 }

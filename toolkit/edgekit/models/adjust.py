@@ -9,7 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import darkened
 from edgekit.models.shapes import Shapes
 
 RANGES = ((0.25, 4.0), (0.25, 4.0), (0.0, 2.0))
@@ -51,6 +54,11 @@ def apply(picture: Tensor, settings: Tensor) -> Tensor:
     bright = (gain * picture).clamp(1e-6, 1) ** gamma
     grey = bright.mean(1, keepdim=True)
     return (grey + saturation * (bright - grey)).clamp(0, 1)
+
+
+def contract(network: Adjust) -> Contract:
+    """Three numbers come out, which no picture shows: files are compared by the numbers."""
+    return Contract(1, darkened(), outputs=(ImageSpec("settings", len(RANGES), "scalar"),), multiple_of=network.multiple_of, tiling="whole")
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

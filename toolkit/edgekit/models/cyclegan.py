@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import unchanged
 from edgekit.models.shapes import Shapes
 
 
@@ -58,6 +62,12 @@ class CycleGAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+
+def contract(network: CycleGAN) -> Contract:
+    """Pixels in [-1, 1], in both directions."""
+    spec = ImageSpec("image", mean=(0.5,), std=(0.5,), range=(-1.0, 1.0))
+    return Contract(1, unchanged, "generate", (spec,), (replace(spec, name="enhanced"),), network.multiple_of, "whole")
 
 
 def _parameters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

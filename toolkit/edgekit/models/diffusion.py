@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec, Sampler
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import diffused, noisy
 from edgekit.models.shapes import Shapes
 
 
@@ -70,6 +73,17 @@ class Diffusion(nn.Module):
         """(N, 1) -> (N, 2 * frequencies): sines and cosines of rising frequency, as transformers number positions."""
         rates = torch.exp(torch.arange(self.frequencies, device=noise.device) * (math.log(100.0) / max(1, self.frequencies - 1)))
         return torch.cat([torch.sin(noise * rates), torch.cos(noise * rates)], 1)
+
+
+NOISE = (0.98, 0.85, 0.6, 0.3)
+"""Shares of noise before each of the steps. Few, because each costs a run of the network; a denoiser needs few."""
+
+
+def contract(network: Diffusion) -> Contract:
+    """A denoiser: the degraded picture is the condition."""
+    state = ImageSpec("state", colour="state", range=(-5.0, 5.0))
+    inputs = (ImageSpec("image"), state, ImageSpec("noise", 1, "scalar"))
+    return Contract(1, diffused(noisy(15, 25), NOISE), inputs=inputs, multiple_of=network.multiple_of, sampler=Sampler("ddim", NOISE))
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

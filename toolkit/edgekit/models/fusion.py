@@ -8,7 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import paired
 from edgekit.models.shapes import Shapes
 
 
@@ -34,6 +37,11 @@ class Fusion(nn.Module):
         share = torch.sigmoid(self.gate(torch.cat([one, two], 1)))
         shown = visible if self.colours == 3 else visible.expand(-1, 3, -1, -1)
         return shown + self.decoder(two + share * (one - two))
+
+
+def contract(network: Fusion) -> Contract:
+    visible = ImageSpec("visible") if network.colours == 3 else ImageSpec("visible", 1, "luma")
+    return Contract(1, paired(network.colours), inputs=(ImageSpec("infrared", 1, "grey"), visible))
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

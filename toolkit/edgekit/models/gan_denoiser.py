@@ -4,11 +4,15 @@ Networks, CVPR 2017, arXiv 1611.07004): 4x4 convolutions of stride 2, batch norm
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import luma_of, noisy
 from edgekit.models.shapes import Shapes
 
 
@@ -49,6 +53,12 @@ class GANDenoiser(nn.Module):
         for up in self.up:
             x = torch.cat([up(x), beside.pop()], 1)
         return self.last(x)
+
+
+def contract(network: GANDenoiser) -> Contract:
+    """Luma in [-1, 1], in both directions."""
+    spec = ImageSpec("image", 1, "luma", mean=(0.5,), std=(0.5,), range=(-1.0, 1.0))
+    return Contract(1, luma_of(noisy(5, 25)), inputs=(spec,), outputs=(replace(spec, name="enhanced"),), multiple_of=network.multiple_of)
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

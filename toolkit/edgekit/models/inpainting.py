@@ -12,7 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import holed
 from edgekit.models.shapes import Shapes
 
 
@@ -49,6 +52,10 @@ class Inpainting(nn.Module):
         for conv in self.up:
             x = conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return known + torch.sigmoid(self.last(x)) * mask
+
+
+def contract(network: Inpainting) -> Contract:
+    return Contract(1, holed(), inputs=(ImageSpec("image"), ImageSpec("mask", 1, "mask")), multiple_of=network.multiple_of)
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

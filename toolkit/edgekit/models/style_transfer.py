@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import unchanged
 from edgekit.models.shapes import Shapes
 
 
@@ -72,6 +76,12 @@ class StyleTransfer(nn.Module):
         x = F.relu(self.in4(self.deconv1(x)))
         x = F.relu(self.in5(self.deconv2(x)))
         return self.deconv3(x)
+
+
+def contract(network: StyleTransfer) -> Contract:
+    """Pixels from 0 to 255, in both directions."""
+    spec = ImageSpec("image", std=(1 / 255,), range=(0.0, 255.0))
+    return Contract(1, unchanged, "generate", (spec,), (replace(spec, name="enhanced"),), network.multiple_of, "whole")
 
 
 def _parameters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

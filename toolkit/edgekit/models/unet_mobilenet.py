@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgekit.enhancer import ImageSpec
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import unchanged
 from edgekit.models.shapes import Shapes
 
 
@@ -149,6 +152,12 @@ class UNetMobileNetV3(nn.Module):
             x = up(x, beside.pop())
         logits = self.last(x)
         return torch.sigmoid(logits) if self.classes == 1 else torch.softmax(logits, 1)
+
+
+def contract(network: UNetMobileNetV3) -> Contract:
+    """The input is normalized by ImageNet's mean and deviation, as torchvision's encoders are."""
+    spec = ImageSpec("image", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), range=(-2.2, 2.7))
+    return Contract(1, unchanged, "segment", (spec,), (ImageSpec("mask", network.classes, "mask"),), network.multiple_of, "whole")
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.models.checkpoint import fit
+from edgekit.models.contract import Contract
+from edgekit.models.degrade import noisy
 from edgekit.models.shapes import Shapes
 
 
@@ -49,6 +51,10 @@ class VAE(nn.Module):
         if self.training:
             latent = latent + torch.randn_like(latent) * torch.exp(0.5 * self.log_variance(features))
         return self.decoder(latent)
+
+
+def contract(network: VAE) -> Contract:
+    return Contract(1, noisy(5, 25), multiple_of=network.multiple_of)
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:
