@@ -5,7 +5,9 @@ import Foundation
 public struct FileDigest: Equatable, Sendable {
     public let bytes: Int
     public let sha256: String
+}
 
+extension FileDigest {
     /// Throws `EnhancerError.invalidFile` for what is missing or cannot be read, for links and other special files.
     public init(of url: URL) throws {
         guard try Self.kind(url) == .typeDirectory else {

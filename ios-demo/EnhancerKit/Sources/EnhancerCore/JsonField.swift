@@ -55,11 +55,12 @@ struct JsonField {
         return number
     }
 
-    /// Up to 2^53 - 1: beyond it a double loses digits.
-    func whole(atLeast least: Int) throws -> Int {
-        guard case .number(let number) = value, let whole = Int(exactly: number), whole >= least, whole < 1 << 53 else {
+    /// By default up to 2^53 - 1: beyond it a double loses digits.
+    func whole(atLeast least: Int, atMost most: Int = (1 << 53) - 1) throws -> Int {
+        guard case .number(let number) = value, let whole = Int(exactly: number), whole >= least else {
             throw refusal(expected: "a whole number of at least \(least)")
         }
+        guard whole <= most else { throw refusal(expected: "at most \(most)") }
         return whole
     }
 

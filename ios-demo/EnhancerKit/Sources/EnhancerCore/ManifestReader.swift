@@ -8,7 +8,7 @@ extension Manifest {
     public static func parse(_ data: Data) throws -> Manifest {
         let name = ModelBundle.manifestName
         guard data.count <= largest else { throw EnhancerError.invalidManifest("\(name): has more than \(largest) bytes; expected a manifest") }
-        let top = JsonField(name, try Json.parse(data, name: name))
+        let top = JsonField(name, try JsonParser.parse(data, name: name))
         let version = try top.key("manifest")
         guard try version.whole(atLeast: 1) == 1 else { throw version.refusal(expected: "1: this bundle is newer than the app, update the app") }
         let image = try ImageContract(top.key("image"))
@@ -43,14 +43,18 @@ extension Model {
 extension ImageContract {
     private enum EdgeRule: String, CaseIterable { case reflect }
 
+    /// Far beyond what a phone can run; below them no product of sides overflows.
+    private static let largestSide = 1 << 14
+    private static let largestScale = 1 << 6
+
     fileprivate init(_ field: JsonField) throws {
         input = try ImageSpec(field.key("inputs").list(1...1)[0])
         output = try ImageSpec(field.key("outputs").list(1...1)[0])
-        scale = try field.key("scale").whole(atLeast: 1)
+        scale = try field.key("scale").whole(atLeast: 1, atMost: Self.largestScale)
         tiling = try field.key("tiling").word()
         let sides = try field.key("tile").list(2...2)
-        tileHeight = try sides[0].whole(atLeast: 1)
-        tileWidth = try sides[1].whole(atLeast: 1)
+        tileHeight = try sides[0].whole(atLeast: 1, atMost: Self.largestSide)
+        tileWidth = try sides[1].whole(atLeast: 1, atMost: Self.largestSide)
         let halo = try field.key("halo")
         self.halo = try halo.whole(atLeast: 0)
         multipleOf = try field.key("multiple_of").whole(atLeast: 1)
@@ -65,7 +69,7 @@ extension ImageContract {
 extension ImageSpec {
     fileprivate init(_ field: JsonField) throws {
         name = try field.key("name").name()
-        channels = try field.key("channels").whole(atLeast: 1)
+        channels = try field.key("channels").whole(atLeast: 1, atMost: 64)
         colour = try field.key("colour").word()
         mean = try Self.perChannel(field.key("mean"), channels)
         std = try Self.perChannel(field.key("std"), channels)

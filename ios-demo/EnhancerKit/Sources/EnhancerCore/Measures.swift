@@ -4,7 +4,8 @@ extension GoldenResult {
     /// How far `got` is from `expected`: differences of values as they are (uint8: of v / 255), in double precision. Both have the same shape and dtype, float32 or
     /// uint8. Within: all values are finite, the largest difference is at most `maxAbs` and the PSNR (peak 1, at most 100 dB) at least `minPsnrDb`.
     init(expected: [UInt8], got: [UInt8], dtype: DType, maxAbs: Double, minPsnrDb: Double) {
-        let difference = dtype == .uint8 ? Difference(expected, got, of: UInt8.self) { Double($0) / 255 } : Difference(expected, got, of: Float.self, Double.init)
+        let difference =
+            dtype == .uint8 ? Difference(expected, got, of: UInt8.self) { Double($0) / 255 } : Difference(expected, got, of: Float.self, Double.init)
         bitEqual = expected == got
         guard difference.isFinite else {
             (within, self.maxAbs, psnrDb) = (false, nil, nil)

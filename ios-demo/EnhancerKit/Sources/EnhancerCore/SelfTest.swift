@@ -109,7 +109,8 @@ public struct SelfTest: Sendable {
         }
         let output = golden.output
         guard output.dtype == artifact.output.dtype, output.shape == artifact.output.shape, output.layout == artifact.output.layout else {
-            throw EnhancerError.invalidFile("golden output is \(output.dtype) of \(output.shape); expected \(artifact.output.dtype) of \(artifact.output.shape)")
+            throw EnhancerError.invalidFile(
+                "golden output is \(output.dtype) of \(output.shape); expected \(artifact.output.dtype) of \(artifact.output.shape)")
         }
         guard output.dtype == .float32 || output.dtype == .uint8 else {
             throw EnhancerError.invalidFile("golden output is \(output.dtype); expected float32 or uint8")

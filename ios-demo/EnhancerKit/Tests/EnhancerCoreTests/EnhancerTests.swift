@@ -2,26 +2,22 @@ import XCTest
 
 @testable import EnhancerCore
 
-actor Copies: Enhancer {
-    nonisolated let runtime = "copy"
-    nonisolated let threads: Int? = 1
-    var runs = 0
-    func run(_ input: Tensor, into output: inout Tensor) throws {
-        runs += 1
-        output.withUnsafeMutableBytes { out in input.withUnsafeBytes { out.copyMemory(from: $0) } }
-    }
-    func close() {}
-}
-
 final class EnhancerTests: XCTestCase {
-    func testActor() async throws {
-        let enhancer: any Enhancer = Copies()
-        let spec = TensorSpec(name: "", shape: [1, 3, 2, 2], layout: .nchw, dtype: .uint8)
-        let input = try Tensor(spec, bytes: Array(0..<12))
-        var output = Tensor(spec)
-        let before = output.withUnsafeBytes { $0.baseAddress! }
-        try await enhancer.run(input, into: &output)
-        XCTAssertEqual(output.bytes, input.bytes)
-        XCTAssertEqual(before, output.withUnsafeBytes { $0.baseAddress! })
+    /// An actor writes into its caller's memory: no tile is copied.
+    func testOutputIsWrittenInPlace() async throws {
+        let artifact = CrossNetwork.artifact(tile: [2, 2])
+        let enhancer: any Enhancer = CrossNetwork()
+        var output = Tensor(artifact.output)
+        let before = output.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+        try await enhancer.run(Tensor(artifact.input), into: &output)
+        let after = output.withUnsafeBytes { UInt(bitPattern: $0.baseAddress) }
+        XCTAssertEqual(before, after)
+    }
+
+    func testTensorHasTheSpecsBytes() throws {
+        let spec = TensorSpec(name: "t", shape: [1, 3, 2, 2], layout: .nchw, dtype: .float16)
+        XCTAssertEqual(Tensor(spec).bytes.count, 24)
+        XCTAssertEqual(try Tensor(spec, bytes: Array(0..<24)).bytes, Array(0..<24))
+        XCTAssertThrowsError(try Tensor(spec, bytes: [1])) { XCTAssertEqual($0.localizedDescription, "tensor 't' has 1 bytes; expected 24") }
     }
 }
