@@ -22,5 +22,5 @@ dependencies {
 tasks.test {
     useJUnitPlatform()
     // The golden vectors that Python, Kotlin and Swift share.
-    systemProperty("fixtures", rootDir.resolve("../tests/fixtures"))
+    systemProperty("edgekit.fixtures", rootDir.resolve("../tests/fixtures"))
 }
