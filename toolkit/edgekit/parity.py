@@ -152,6 +152,8 @@ def compare(
     """
     finite = all(bool(torch.isfinite(o).all()) for o in outputs)
     outputs = [o.clamp(0, 1) for o in outputs]
+    if outputs[0].ndim == 2:
+        return _of_numbers(parity_set, reference, outputs, by, executed_by, finite=finite, runs_equal=runs_equal)
     pairs = [pair for a, b in zip(parity_set.cores(reference), parity_set.cores(outputs), strict=True) for pair in zip(a, b, strict=True)]
     per_tile = [metrics.psnr_db(a, b) for a, b in pairs]
     worst = min(range(len(per_tile)), key=per_tile.__getitem__)
@@ -201,6 +203,25 @@ def compare(
     )
 
 
+def _of_numbers(
+    parity_set: ParitySet,
+    reference: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    by: ParityReference,
+    executed_by: ExecutedBy,
+    *,
+    finite: bool,
+    runs_equal: bool,
+) -> Parity:
+    """As `compare`, of networks that give (1, C) numbers in [0, 1] and no picture: what measures pictures is None."""
+    errors = [metrics.psnr_db(a, b) for a, b in zip(reference, outputs, strict=True)]
+    worst = min(range(len(errors)), key=errors.__getitem__)
+    largest = max(float((a - b).abs().max()) for a, b in zip(reference, outputs, strict=True))
+    psnr, worst_psnr, largest = (_mean(errors), errors[worst], largest) if finite else (None, None, None)
+    size = len(parity_set.pictures), len(parity_set.tiles)
+    return Parity(executed_by, by, *size, psnr, worst_psnr, parity_set.names[worst], None, largest, None, finite, runs_equal)
+
+
 def _against_truth(parity_set: ParitySet, pictures: Sequence[tuple[Tensor, Tensor]]) -> tuple[list[float], list[float], list[float]]:
     """The artifact's PSNR against ground truth per picture; what it lost on rough pictures; its PSNR against the reference on smooth ones."""
     gt, deltas, smooth = [], [], []
@@ -221,7 +242,9 @@ def why_not(parity: Parity, delegation: Delegation | None) -> dict[str, str]:
     reasons = {}
     if delegation is None:
         reasons["delegation"] = "the runtime decides when it loads the file"
-    if parity.finite and parity.seam_steps is None:
+    if parity.finite and parity.ssim is None:
+        reasons["pictures"] = "the network gives numbers, which no measure of pictures fits"
+    elif parity.finite and parity.seam_steps is None:
         reasons["seam_steps"] = "no test picture has a tile border that is long enough"
     if parity.ciede2000_mean is not None and parity.lpips is None:
         reasons["lpips"] = perceptual.missing() or f"no test picture has sides of {perceptual.SMALLEST_SIDE} px"

@@ -124,7 +124,7 @@ def export(
             files[note] = folder / note
             files[note].write_text(text, "utf-8")
         ran = [evidence.Given(m.artifact.name, m.artifact.sha256, [from_io(o[0]) for o in m.run.outputs]) for m in made if m.run]
-        if ran:
+        if ran and fp32.outputs[0].ndim == 4:
             files |= evidence.gather(parity_set, fp32.outputs, ran, folder, colours=(enhancer.inputs[0].colour, enhancer.outputs[0].colour))
         files["report.html"] = folder / "report.html"
         files["report.html"].write_text(report.build(bundle.Bundle(folder, described)), "utf-8")
