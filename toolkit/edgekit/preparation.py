@@ -103,7 +103,8 @@ def measure_tiling(
     radius = tiles.receptive_radius(enhancer.module, example, enhancer.multiple_of, enhancer.smallest)
     if radius is None:
         raise InvalidFile(f"{enhancer.name}: every output pixel depends on the whole picture; expected tiling = 'whole' in its image contract")
-    side = max(size) + 2 * radius
+    around = -(-radius // enhancer.multiple_of) * enhancer.multiple_of
+    side = max(size) + 2 * around
     chosen = photographs[:: max(1, len(photographs) // HALO_PICTURES)][:HALO_PICTURES]
     unit = enhancer.scale * enhancer.multiple_of
     inputs = [enhancer.degrade(clean[..., : clean.shape[-2] // unit * unit, : clean.shape[-1] // unit * unit]) for _, clean in chosen]
@@ -114,7 +115,7 @@ def measure_tiling(
     for number, names in enumerate(different):
         graph = rewrite.apply(enhancer.module, example, names).module
         for index, picture in enumerate(pictures):
-            profiles.append(tiles.halo_error_profile(graph, enhancer.module, [picture], size, enhancer.scale, radius))
+            profiles.append(tiles.halo_error_profile(graph, enhancer.module, [picture], size, enhancer.scale, around))
             progress("halo", number * len(pictures) + index + 1, len(different) * len(pictures))
     halo = tiles.smallest_halo(torch.stack(profiles).amax(0), multiple_of=enhancer.multiple_of)
     tiles.check(size, halo, enhancer.multiple_of)
