@@ -14,6 +14,7 @@ import edgekit.demo.logic.Machine
 import edgekit.demo.logic.ModelSession
 import edgekit.demo.logic.PictureLimit
 import edgekit.demo.logic.ProblemKind
+import edgekit.demo.logic.Screen
 import edgekit.demo.logic.State
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineScope
@@ -26,6 +27,7 @@ import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.receiveAsFlow
+import kotlinx.coroutines.isActive
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 import java.io.IOException
@@ -91,21 +93,26 @@ class Demo(
             bundles.session(Role.PREVIEW, bundle) to bundle.manifest.image
         }
 
+    /** A picture that was taken or picked. Nobody may wait for it any more: the user has cancelled, or the system had ended the process meanwhile. */
     fun enhance(bytes: PictureBytes) {
+        if (states.value.screen !is Screen.Reading) return
         work?.cancel()
         work =
             scope.launch {
-                try {
-                    enhanced(bytes)
-                } catch (error: PictureTooLarge) {
-                    send(Event.Failed(ProblemKind.LOW_MEMORY, error.message))
-                } catch (error: EnhancerException) {
-                    send(Event.Failed(ProblemKind.MODEL_FAILED, error.message))
-                } catch (error: IOException) {
-                    send(Event.Failed(ProblemKind.UNREADABLE_PICTURE, error.message))
-                } catch (error: OutOfMemoryError) {
-                    send(Event.Failed(ProblemKind.LOW_MEMORY, null))
-                }
+                val problem =
+                    try {
+                        enhanced(bytes)
+                        null
+                    } catch (error: PictureTooLarge) {
+                        Event.Failed(ProblemKind.LOW_MEMORY, error.message)
+                    } catch (error: EnhancerException) {
+                        Event.Failed(ProblemKind.MODEL_FAILED, error.message)
+                    } catch (error: IOException) {
+                        Event.Failed(ProblemKind.UNREADABLE_PICTURE, error.message)
+                    } catch (_: OutOfMemoryError) {
+                        Event.Failed(ProblemKind.LOW_MEMORY, null)
+                    }
+                if (problem != null && isActive) send(problem)
             }
     }
 

@@ -23,7 +23,7 @@ import kotlinx.coroutines.cancel
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 
-/** The finder's views, and the camera and live preview behind them. Between [start] and [stop] the camera is open; main thread. */
+/** The finder's views, and the camera and live preview behind them. The camera is on while they are seen; main thread. */
 class Finder(
     root: View,
     private val demo: Demo,
@@ -43,6 +43,7 @@ class Finder(
     /** Set on the main thread, read by the camera's. */
     @Volatile
     private var live: LivePreview? = null
+    private var isWanted = false
     private var isLiveWanted = false
     private var isTaking = false
 
@@ -53,6 +54,7 @@ class Finder(
     /** `screen` is being shown: on Preview and Reading the camera is on. */
     fun show(screen: Screen) {
         val wasLive = isLiveWanted
+        isWanted = screen is Screen.Preview
         isLiveWanted = (screen as? Screen.Preview)?.isLive ?: isLiveWanted
         stats.text = (screen as? Screen.Preview)?.note
         when {
@@ -78,8 +80,13 @@ class Finder(
         }
     }
 
-    /** The screen goes away, or another one comes. */
-    fun stop() {
+    /** The activity is left. */
+    fun leave() {
+        isWanted = false
+        stop()
+    }
+
+    private fun stop() {
         val ours = scope ?: return
         scope = null
         ours.cancel()
@@ -87,12 +94,12 @@ class Finder(
         camera?.close()
         camera = null
         choice = null
-        if (isTaking) demo.send(Event.PictureIs(false))
+        if (isTaking) demo.send(Event.NoPicture)
         isTaking = false
     }
 
     fun takePicture() {
-        val (open, chosen) = (camera ?: return demo.send(Event.PictureIs(false))) to (choice ?: return)
+        val (open, chosen) = (camera ?: return demo.send(Event.NoPicture)) to (choice ?: return)
         isTaking = true
         open.takePicture(Turning.ofJpeg(chosen.sensor, displayDegrees(), chosen.isFront))
     }
@@ -152,7 +159,9 @@ class Finder(
 
     private fun displayDegrees() = 90 * (view.display?.rotation ?: 0)
 
-    override fun surfaceCreated(holder: SurfaceHolder) = Unit
+    override fun surfaceCreated(holder: SurfaceHolder) {
+        if (isWanted && scope == null) start()
+    }
 
     override fun surfaceChanged(
         holder: SurfaceHolder,
@@ -190,5 +199,5 @@ class Finder(
         if (live != null) this.stats.text = this.stats.context.getString(text, stats.fps, stats.dropped)
     }
 
-    override fun onPreviewFailed(error: EnhancerException) = demo.send(Event.Failed(ProblemKind.MODEL_FAILED, error.message))
+    override fun onPreviewFailed(error: EnhancerException) = demo.send(Event.PreviewFailed(error.message))
 }

@@ -53,7 +53,7 @@ class MainActivity : Activity() {
 
     override fun onStop() {
         scope?.cancel()
-        finder.stop()
+        finder.leave()
         super.onStop()
     }
 
@@ -98,12 +98,7 @@ class MainActivity : Activity() {
     ) {
         val uri = if (resultCode == RESULT_OK) data?.data else null
         when (requestCode) {
-            REQUEST_PICTURE -> {
-                // After the process was ended meanwhile, the app is at its start again and waits for no picture.
-                val isAwaited = demo.state.value.screen is Screen.Reading
-                demo.send(Event.PictureIs(uri != null))
-                if (uri != null && isAwaited) demo.enhance(PictureBytes.of(contentResolver, uri))
-            }
+            REQUEST_PICTURE -> if (uri == null) demo.send(Event.NoPicture) else demo.enhance(PictureBytes.of(contentResolver, uri))
             REQUEST_PLACE -> demo.saveTo(uri)
         }
     }

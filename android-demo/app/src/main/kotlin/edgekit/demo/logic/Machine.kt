@@ -27,10 +27,8 @@ sealed interface Event {
 
     object Shutter : Event
 
-    /** A picture was taken or picked; `isThere` false: the user went back without one. */
-    data class PictureIs(
-        val isThere: Boolean,
-    ) : Event
+    /** The user went back without a picture, or the camera was closed before it gave one. */
+    object NoPicture : Event
 
     data class TileDone(
         val done: Int,
@@ -52,6 +50,12 @@ sealed interface Event {
         val line: String?,
     ) : Event
 
+    /** The live preview cannot go on. */
+    data class PreviewFailed(
+        val line: String?,
+    ) : Event
+
+    /** Work on a picture, or the camera, came to nothing. */
     data class Failed(
         val kind: ProblemKind,
         val line: String?,
@@ -81,11 +85,12 @@ object Machine {
             is Event.BundlesRead -> settle(state.copy(preview = event.preview, capture = event.capture))
             is Event.PermissionIs -> settle(state.copy(permission = event.permission))
             Event.CameraMissing -> settle(state.copy(hasCamera = false))
+            is Event.PreviewFailed -> onPreview(state) { Step(it.copy(screen = Screen.Preview(false, event.line))) }
             is Event.Failed -> failed(state, event)
             Event.Back -> back(state)
             is Event.Do -> act(state, event.action)
             Event.Shutter -> onPreview(state) { capture(it, Effect.TAKE_PICTURE) }
-            is Event.PictureIs -> picture(state, event.isThere)
+            Event.NoPicture -> Step(if (state.screen is Screen.Reading) home(state) else state)
             is Event.TileDone -> working(state) { it.copy(screen = Screen.Enhancing(event.done, event.total)) }
             is Event.Enhanced -> working(state) { it.copy(screen = Screen.Result(event.height, event.width, event.isReduced)) }
             Event.Cancel -> if (isWorking(state)) Step(home(state), listOf(Effect.STOP_WORK)) else Step(state)
@@ -151,7 +156,6 @@ object Machine {
     ): Step {
         val problem = state.copy(screen = Screen.Problem(event.kind, event.line))
         return when {
-            state.screen is Screen.Preview && event.kind == ProblemKind.MODEL_FAILED -> Step(state.copy(screen = Screen.Preview(false, event.line)))
             event.kind == ProblemKind.CAMERA_FAILED -> if (state.screen is Screen.Preview || state.screen is Screen.Reading) Step(problem) else Step(state)
             isWorking(state) -> Step(problem, listOf(Effect.FORGET_PICTURE))
             else -> Step(state)
@@ -190,11 +194,6 @@ object Machine {
         } else {
             Step(state.copy(screen = Screen.Problem(ProblemKind.NO_CAPTURE_BUNDLE, line(state.capture))))
         }
-
-    private fun picture(
-        state: State,
-        isThere: Boolean,
-    ): Step = if (isThere || state.screen !is Screen.Reading) Step(state) else Step(home(state))
 
     private fun save(state: State): Step {
         val screen = state.screen
