@@ -41,3 +41,19 @@ def arm64_kit():
         return arm64.find(Path(__file__).parents[2] / "build/arm64")
     except CannotRunHere as reason:
         pytest.skip(f"ARM64 code cannot be executed: {reason}")
+
+
+@pytest.fixture(scope="session")
+def phone(arm64_kit, tmp_path_factory):
+    """Switched on once: there is one such phone, and it is what `make phone` left."""
+    import phone as phones
+
+    from edgekit.errors import CannotRunHere
+    from edgekit_targets.devices import arm64
+
+    try:
+        with phones.switched_on(arm64_kit, tmp_path_factory.mktemp("phone")) as phone:
+            phone.environment[arm64.FOLDER] = str(arm64_kit.folder)
+            yield phone
+    except CannotRunHere as reason:
+        pytest.skip(f"no phone for the tests: {reason}")

@@ -79,6 +79,10 @@ class Phone:
         place = ["nsenter", "--target", str(self.inner()), "--user", "--net", "--preserve-credentials"]
         return subprocess.run([*place, *command], env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
 
+    def edgekit(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """An edgekit command beside the phone."""
+        return self.run(sys.executable, "-m", "edgekit", *words)
+
     def inner(self) -> int:
         """The process in the namespaces, unshare's child; 0 before it is there and after it ended."""
         if self.process.poll() is not None:

@@ -2,7 +2,6 @@
 
 import json
 import stat
-import sys
 
 import phone as phones
 import pytest
@@ -17,23 +16,9 @@ pytest.importorskip("litert_torch")
 
 
 @pytest.fixture(scope="module")
-def phone(arm64_kit, tmp_path_factory):
-    try:
-        with phones.switched_on(arm64_kit, tmp_path_factory.mktemp("phone")) as phone:
-            phone.environment[arm64.FOLDER] = str(arm64_kit.folder)
-            yield phone
-    except CannotRunHere as reason:
-        pytest.skip(f"no phone for the tests: {reason}")
-
-
-def edgekit(phone, *words: str):
-    return phone.run(sys.executable, "-m", "edgekit", *words)
-
-
-@pytest.fixture(scope="module")
 def found(phone, tiny_bundle):
     """`edgekit validate --on adb:SERIAL`, run once."""
-    done = edgekit(phone, *tiny_bundle.validate(f"adb:{phones.SERIAL}"))
+    done = phone.edgekit(*tiny_bundle.validate(f"adb:{phones.SERIAL}"))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 
@@ -68,7 +53,7 @@ def test_what_the_phone_is_and_how_warm_it_was(found, tiny_bundle):
 
 
 def test_bench_renews_the_latency_and_leaves_the_parity(phone, found, tiny_bundle):
-    done = edgekit(phone, "bench", str(tiny_bundle.path), "--on", f"adb:{phones.SERIAL}", "--rounds", "2", "--runs", "3", "--json")
+    done = phone.edgekit("bench", str(tiny_bundle.path), "--on", f"adb:{phones.SERIAL}", "--rounds", "2", "--runs", "3", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert {r["artifact"] for r in document["results"]} == {"tiny-executorch-fp32", "tiny-executorch-int8"}
@@ -86,10 +71,10 @@ def test_only_the_runner_stays_on_the_phone(phone, found, arm64_kit):
 
 
 def test_a_phone_that_is_not_there(phone, tiny_bundle):
-    done = edgekit(phone, "validate", str(tiny_bundle.path), "--on", "adb:emulator-7777")
+    done = phone.edgekit("validate", str(tiny_bundle.path), "--on", "adb:emulator-7777")
     assert done.returncode == 2 and done.stdout == ""
     assert "no phone 'emulator-7777' is connected; adb sees: " in done.stderr and phones.SERIAL in done.stderr
-    done = edgekit(phone, "bench", str(tiny_bundle.path), "--on", "adb:127.0.0.1:5999")
+    done = phone.edgekit("bench", str(tiny_bundle.path), "--on", "adb:127.0.0.1:5999")
     assert done.returncode == 2 and "no phone '127.0.0.1:5999' is connected" in done.stderr
 
 

@@ -138,7 +138,7 @@ def test_the_place(apps, monkeypatch):
         embed.app_at(apps / "elsewhere/ios-demo")
     monkeypatch.chdir(apps / "ios-demo")
     assert embed.app_at(Path()) is embed.APPS["ios-demo"] and embed.app_at(Path("..")) is None
-    for name in ("", "..", "a/b", "-x", "x" * 65, "été"):
+    for name in ("", "..", "a/b", "-x", "x" * 65, "été", "a b", "a;b", "a\n"):
         with pytest.raises(InvalidFile, match="expected preview, capture, or another plain name"):
             embed.place_of(apps, None, name)
 

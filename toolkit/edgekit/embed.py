@@ -57,9 +57,14 @@ def app_at(into: Path) -> App | None:
 
 def place_of(into: Path, app: App | None, name: str) -> Path:
     """Where the copy `name` goes. Raises InvalidFile for a name that is no plain one."""
+    require_role(name)
+    return into / app.bundles / name if app else into / name
+
+
+def require_role(name: str) -> None:
+    """Raises InvalidFile for what cannot be a bundle's name in an app: a folder's, and a word in a shell's command."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", name):
         raise InvalidFile(f"--as is '{name}'; expected preview, capture, or another plain name of letters, digits and ._-")
-    return into / app.bundles / name if app else into / name
 
 
 def embed(source: bundle.Bundle, place: Path, app: App | None, artifacts: Sequence[str] = (), *, force: bool = False) -> Embedded:

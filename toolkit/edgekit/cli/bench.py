@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +16,20 @@ def bench(
         int, typer.Option("--rounds", min=1, max=1000, help="Rounds; each runs every file in turn, so that a busy moment hits all alike.")
     ] = 5,
     runs: Annotated[int, typer.Option("--runs", min=1, max=1000, help="Runs of a file in each round.")] = 10,
+    self_test: Annotated[
+        bool,
+        typer.Option(
+            "--self-test", help="With --on adb:SERIAL: first run the self-test of the demo app on that phone, and collect what it measured."
+        ),
+    ] = False,
+    role: Annotated[str, typer.Option("--as", help="For --self-test: which of the app's bundles, preview or capture.")] = "capture",
     json: Json = False,
 ) -> None:
-    """Time every file of a bundle, in turn, and print the ratios. The numbers are this machine's, or with --on adb:SERIAL that phone's."""
-    from edgekit.errors import CannotRunHere
+    """Time every file of a bundle, in turn, and print the ratios. The numbers are this machine's, or with --on adb:SERIAL that phone's.
+
+    Of a phone that has the demo app, what the app's self-test screen measured is collected too.
+    """
+    from edgekit.errors import CannotRunHere, InvalidFile
 
     if on == "qemu-arm64":
         raise CannotRunHere("bench cannot run on qemu-arm64: emulated time says nothing about a phone; expected --on host or --on adb:SERIAL")
@@ -27,19 +37,29 @@ def bench(
 
     from edgekit import benchmark
     from edgekit import bundle as bundles
+    from edgekit.cli import demo_app
     from edgekit.cli.console import ProgressLines, emit_json, quiet, say, terminal
     from edgekit.cli.elsewhere import write_latencies
     from edgekit_targets import devices
     from edgekit_targets.devices.host import Host
 
+    if self_test and not on.startswith("adb:"):
+        raise InvalidFile(f"--self-test runs an app on a phone, --on is '{on}'; expected --on adb:SERIAL")
     opened = bundles.read(bundle)
-    document = {}
-    with devices.opened(on) as device:
-        with ProgressLines() as progress, quiet():
-            factory = (lambda: device) if isinstance(device, devices.Elsewhere) else Host
-            results, skipped = benchmark.interleaved(opened, factory, rounds=rounds, runs=runs, progress=progress)
-        if isinstance(device, devices.Elsewhere):
-            document = write_latencies(opened, device, results, skipped)
+    told = demo_app.collect(opened, on.removeprefix("adb:"), role if self_test else None) if on.startswith("adb:") else demo_app.Told()
+    document: dict[str, Any] = {"app": told.documents} if told.documents else {}
+    results, skipped = [], {}
+    try:
+        with devices.opened(on) as device:
+            with ProgressLines() as progress, quiet():
+                factory = (lambda: device) if isinstance(device, devices.Elsewhere) else Host
+                results, skipped = benchmark.interleaved(opened, factory, rounds=rounds, runs=runs, progress=progress)
+            if isinstance(device, devices.Elsewhere):
+                document |= write_latencies(opened, device, results, skipped)
+    except CannotRunHere as reason:
+        if not self_test:
+            raise
+        skipped = {artifact.name: f"by the shell's runner: {reason}" for artifact in opened.manifest.artifacts}
     if json:
         emit_json({"bundle": str(bundle), "results": [asdict(r) for r in results], "not_measured": skipped, **document})
     from rich.table import Table
@@ -55,3 +75,4 @@ def bench(
         say(f"measured on {results[0].latency.device}")
     for artifact, reason in skipped.items():
         say(f"NOT MEASURED  {artifact}: {reason}")
+    told.require()
