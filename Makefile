@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint fixtures arm64 phone bench fuzz readme models-page gates-page tradeoff crops cuda constraints clean
+.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page tradeoff crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -34,6 +34,10 @@ arm64: $(READY)
 
 phone: $(READY)
 	$(VENV)/bin/python tests/targets/phone.py build/phone
+
+# All of it, and what the demo apps are built and tested with here: Kotlin, Android's API, Swift. 3.5 GB below build/.
+toolchains: $(READY)
+	$(VENV)/bin/python tests/toolchains/fetch.py $(ARGS)
 
 # Side-by-side timings against the peers, in one run. The peers are installed into a folder of their own.
 bench: $(READY)
