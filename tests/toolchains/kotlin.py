@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import npm
+from cases import TestCase
 
 from edgekit.errors import CannotRunHere
 from edgekit_targets.devices.debian import Debian
@@ -28,18 +29,11 @@ JVM_TARGET = "1.8"
 """What minSdk 26 takes."""
 
 JUNIT = "junit-platform-console-standalone.jar"
+BRIEF = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+"""For a JVM that lives for seconds: half the processor time."""
+
 EXPORTS = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.lang", "java.util")]
 """ktlint's embedded compiler reaches into them."""
-
-
-@dataclass(frozen=True)
-class TestCase:
-    """`problem` is None if it passed, else what the assertion said and where."""
-
-    __test__ = False
-    suite: str
-    name: str
-    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -77,7 +71,7 @@ class Kotlin:
 
     def ktlint(self, *words: str | Path, place: Path) -> subprocess.CompletedProcess[str]:
         """Its arguments are patterns of paths relative to `place`, whose .editorconfig holds."""
-        return self._run([self.java_home / "bin/java", *EXPORTS, "-jar", self.folder / "ktlint/resources/ktlint", "--relative", *words], place=place)
+        return self._run([self.java_home / "bin/java", *BRIEF, *EXPORTS, "-jar", self.folder / "ktlint/resources/ktlint", "--relative", *words], place=place)
 
     def run_tests(self, jar: Path, classpath: Sequence[Path], reports: Path, properties: dict[str, str] | None = None) -> list[TestCase]:
         """All tests in `jar`, with the system properties `properties`. Raises AssertionError if the runner found none, or broke."""
@@ -85,14 +79,14 @@ class Kotlin:
         settings = [f"-D{key}={value}" for key, value in (properties or {}).items()]
         shutil.rmtree(reports, ignore_errors=True)
         words = ["--scan-classpath", jar, "--reports-dir", reports, "--details", "none", "--disable-banner"]
-        done = self.java("-Xmx1g", "-Djava.awt.headless=true", *settings, "-cp", path, "org.junit.platform.console.ConsoleLauncher", *words)
+        done = self.java("-Xmx1g", *settings, "-cp", path, "org.junit.platform.console.ConsoleLauncher", *words)
         found = [case for file in sorted(reports.glob("TEST-*.xml")) for case in _cases(file)]
         broken = not found or (done.returncode != 0 and not any(case.problem for case in found))
         assert not broken, f"JUnit ended with status {done.returncode} after {len(found)} tests:\n{done.stdout}"
         return found
 
     def _run(self, command: Sequence[str | Path], timeout: float = 300, place: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"JAVA_HOME": str(self.java_home), "LC_ALL": "C.UTF-8"}
+        environment = os.environ | {"JAVA_HOME": str(self.java_home), "LC_ALL": "C.UTF-8", "JAVA_OPTS": " ".join(BRIEF)}
         return subprocess.run(
             list(map(str, command)),
             cwd=place,
@@ -119,7 +113,7 @@ def _cases(report: Path) -> list[TestCase]:
 def _told(problem: ElementTree.Element) -> str:
     """The first line of what a failed test said, and the places in Kotlin files where it happened, innermost first."""
     said = (problem.get("message") or problem.text or problem.tag).strip().splitlines()[0]
-    places = re.findall(r"\((\w+\.kt:\d+)\)", problem.text or "")
+    places = re.findall(r"at (?!kotlin\.)\S+\((\w+\.kt:\d+)\)", problem.text or "")
     return f"{said[:300]} at {', '.join(places[:3]) or 'no Kotlin file'}"
 
 

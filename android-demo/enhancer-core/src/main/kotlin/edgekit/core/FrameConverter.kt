@@ -2,18 +2,18 @@ package edgekit.core
 
 import java.nio.ByteBuffer
 
-enum class FrameFormat {
-    /** Planes Y and V, U interleaved. */
-    NV21,
+enum class FrameFormat(internal val planes: Int) {
+    /** Y, and V, U interleaved. */
+    NV21(2),
 
-    /** Planes Y and U, V interleaved. */
-    NV12,
+    /** Y, and U, V interleaved. */
+    NV12(2),
 
-    /** Planes Y, U, V with strides of their own: Android's YUV_420_888. */
-    YUV420,
+    /** Y, U, V with strides of their own: Android's YUV_420_888. */
+    YUV420(3),
 
-    /** One plane of 4 bytes a pixel; alpha is ignored. */
-    BGRA,
+    /** 4 bytes a pixel; alpha is ignored. */
+    BGRA(1),
 }
 
 /**
@@ -76,7 +76,7 @@ class FrameConverter(
     ) {
         region.requireInside(frame.height, frame.width)
         require(rgb.size >= 3L * region.height * region.width) { "${rgb.size} bytes for ${region.height}x${region.width} pixels; expected 3 a pixel" }
-        val count = if (frame.format == FrameFormat.YUV420) 3 else if (frame.format == FrameFormat.BGRA) 1 else 2
+        val count = frame.format.planes
         require(frame.planes.size == count) { "${frame.format} with ${frame.planes.size} planes; expected $count" }
         val placing = Placing(region.height, region.width, orientation)
         if (frame.format == FrameFormat.BGRA) convertBgra(frame, rgb, region, placing) else convertYuv(frame, rgb, region, placing)
@@ -164,7 +164,8 @@ class FrameConverter(
         ): ByteArray {
             val start = y.toLong() * plane.rowStride + x.toLong() * plane.pixelStride
             val length = (count - 1) * plane.pixelStride + 1 + extra
-            require(start + length <= data.limit()) { "row $y needs ${start + length} bytes of a plane of ${data.limit()}; expected planes of the frame's size" }
+            val end = start + length
+            require(end <= data.limit()) { "row $y needs $end bytes of a plane of ${data.limit()}; expected planes of the frame's size" }
             if (bytes.size < length) bytes = ByteArray(length)
             data.position(start.toInt())
             data.get(bytes, 0, length)

@@ -3,6 +3,7 @@ package edgekit.core
 /** From the text of manifest.json to [Manifest]: each rule of `toolkit/edgekit/manifest.schema.json` that an app depends on. */
 internal object ManifestReader {
     private const val VERSION = 1L
+    private const val LARGEST_TENSOR = 2e9
     private const val WHERE = ModelBundle.MANIFEST
     private val FILE = Regex("[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
     private val SHA256 = Regex("[0-9a-f]{64}")
@@ -132,7 +133,7 @@ internal object ManifestReader {
         shape: List<Long>,
         dtype: DType,
     ) {
-        if (shape.fold(dtype.bytes.toDouble()) { product, side -> product * side } > Int.MAX_VALUE) at.fail("is $shape; expected less than 2 GiB")
+        if (shape.fold(dtype.bytes.toDouble()) { product, side -> product * side } > LARGEST_TENSOR) at.fail("is $shape; expected less than 2 GB")
     }
 
     private fun golden(

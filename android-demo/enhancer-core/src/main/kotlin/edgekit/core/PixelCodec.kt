@@ -1,7 +1,6 @@
 package edgekit.core
 
 import java.nio.ByteBuffer
-import java.nio.ByteOrder
 
 /**
  * RGB bytes to the tensor of a model file and back. `buffer` (direct, native byte order) is that tensor, for [Enhancer.run]. Nothing is allocated after the
@@ -51,7 +50,7 @@ class PixelCodec(
         numbers = Array(CHANNELS) { channel -> FloatArray(256) { (it.toFloat() / 255f - mean[channel]) / std[channel] } }
         floats = FloatArray(if (isFloat) height * width * CHANNELS else 0)
         bytes = ByteArray(if (isFloat) 0 else height * width * CHANNELS)
-        buffer = ByteBuffer.allocateDirect(spec.bytes).order(ByteOrder.nativeOrder())
+        buffer = tensorBuffer(spec)
     }
 
     private val floatView = buffer.asFloatBuffer()

@@ -41,7 +41,7 @@ class SelfTest(
         var latency: LatencyResult? = null
         try {
             val input = input(artifact)
-            val output = ByteBuffer.allocateDirect(artifact.output.bytes).order(ByteOrder.nativeOrder())
+            val output = tensorBuffer(artifact.output)
             val residentMb = probe.residentMemoryMb()
             open().use { enhancer ->
                 enhancer.run(input, output)
@@ -71,7 +71,7 @@ class SelfTest(
     private fun input(artifact: Artifact): ByteBuffer {
         val stored = bundle.manifest.golden.input
         val pixels = TensorValues.read(bundle.read(stored), stored.shape, stored.layout, stored.dtype)
-        val buffer = ByteBuffer.allocateDirect(artifact.input.bytes).order(ByteOrder.nativeOrder())
+        val buffer = tensorBuffer(artifact.input)
         TensorValues.write(pixels, buffer, artifact.input)
         return buffer
     }

@@ -3,6 +3,10 @@ package edgekit.core
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
+/** Memory for a tensor: direct, in native byte order, of exactly `spec.bytes`. XNNPACK may read up to 16 bytes beyond an input's end, which is why some follow. */
+internal fun tensorBuffer(spec: TensorSpec): ByteBuffer =
+    ByteBuffer.allocateDirect(spec.bytes + 64).apply { limit(spec.bytes) }.slice().order(ByteOrder.nativeOrder())
+
 /** Raw tensors as numbers on the [0, 1] scale in NCHW order, whatever layout and dtype they are stored in. Raises [InvalidFile] for dtypes other than float32 and uint8. */
 internal object TensorValues {
     fun read(

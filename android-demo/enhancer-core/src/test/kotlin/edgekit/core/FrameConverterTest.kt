@@ -15,7 +15,8 @@ class FrameConverterTest {
         for (matrix in ColourMatrix.values()) {
             for ((range, factors) in listOf("full" to matrix.full, "video" to matrix.video)) {
                 val expected = matrices.key(matrix.name.lowercase()).key(range)
-                assertEquals(listOf("y", "rv", "gu", "gv", "bu").map { expected.key(it).int(0) }, listOf(factors.y, factors.rv, factors.gu, factors.gv, factors.bu))
+                val found = listOf(factors.y, factors.rv, factors.gu, factors.gv, factors.bu)
+                assertEquals(listOf("y", "rv", "gu", "gv", "bu").map { expected.key(it).int(0) }, found)
             }
         }
     }

@@ -43,7 +43,10 @@ class PixelCodecTest {
                 codec.decode(PixelRect(1, 2, 3, 2), target, 50, 40)
                 val expected = ByteArray(300) { 99 }
                 for (y in 0 until 3) {
-                    for (x in 0 until 2) picture.rgb.copyInto(expected, 50 + y * 40 + x * 3, rows[1 + y] * 21 + columns[2 + x] * 3, rows[1 + y] * 21 + columns[2 + x] * 3 + 3)
+                    for (x in 0 until 2) {
+                        val from = rows[1 + y] * 21 + columns[2 + x] * 3
+                        picture.rgb.copyInto(expected, 50 + y * 40 + x * 3, from, from + 3)
+                    }
                 }
                 assertContentEquals(expected, target, "$layout $dtype")
             }

@@ -19,7 +19,8 @@ class SelfTestTest {
         val tolerance = Fixtures.read("selftest.json").key("psnr_tolerance_db").number()
         for (case in Fixtures.exact("selftest.json", "compare")) {
             val name = case.key("name").text()
-            val got = GoldenResult.compare(case.key("expected").floats(), case.key("got").floats(), case.key("max_abs").number(), case.key("min_psnr_db").number())
+            val (expected, found) = case.key("expected").floats() to case.key("got").floats()
+            val got = GoldenResult.compare(expected, found, case.key("max_abs").number(), case.key("min_psnr_db").number())
             assertEquals(case.key("within").flag(), got.within, name)
             assertEquals(case.key("bit_equal").flag(), got.bitEqual, name)
             assertEquals(case.key("max_abs_found").numberOrNull(), got.maxAbs, name)
@@ -96,7 +97,7 @@ class SelfTestTest {
     @Test
     fun whatCannotBeMeasuredHasAReason() {
         val unopened = run { throw ModelFailed("test.bin: ExecuTorch cannot load it (error 32)\nmore") }
-        assertEquals(mapOf("golden" to "test.bin: ExecuTorch cannot load it (error 32)", "latency" to "test.bin: ExecuTorch cannot load it (error 32)"), unopened.whyNot)
+        assertEquals(listOf("golden", "latency").associateWith { "test.bin: ExecuTorch cannot load it (error 32)" }, unopened.whyNot)
         val unlinked = run { throw UnsatisfiedLinkError("no executorch in java.library.path") }
         assertEquals("the runtime's native library is not for this phone (no executorch in java.library.path)", unlinked.whyNot["golden"])
         val network = TestNetwork(4, 6)
