@@ -99,6 +99,21 @@ def test_what_the_app_cannot_load_is_refused(source, apps):
     assert not (apps / "ios-demo/App").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda i: replace(i, inputs=i.inputs * 2), "it has 2 inputs and 1 outputs"),
+        (lambda i: replace(i, outputs=(replace(i.outputs[0], colour="mask"),)), "it works on mask"),
+        (lambda i: replace(i, tiling="whole"), "it sees the whole picture, and a camera's has another size"),
+    ],
+)
+def test_networks_that_the_demo_apps_have_no_screen_for(source, apps, change, reason):
+    other = replace(source, manifest=replace(source.manifest, image=change(source.manifest.image)))
+    with pytest.raises(InvalidFile, match=f"{reason}; expected one RGB or BGR picture in and one out, in tiles"):
+        into(other, apps / "android-demo")
+    assert files(apps / "android-demo") == set()
+
+
 def test_over_budget_only_with_force(source, tmp_path):
     bad = over(source, "net-int8")
     with pytest.raises(

@@ -76,6 +76,8 @@ def embed(source: bundle.Bundle, place: Path, app: App | None, artifacts: Sequen
     if place.resolve() == source.path.resolve():
         raise InvalidFile(f"{place}: is the bundle itself; expected another place for its copy: choose another with --into or --as")
     manifest = source.manifest
+    if app and (reason := _foreign(manifest)):
+        raise InvalidFile(f"{source.path}: {reason}; expected one RGB or BGR picture in and one out, in tiles: the demo app takes no other network")
     left_out = _left_out(manifest, app, artifacts)
     kept = tuple(a for a in manifest.artifacts if a.name not in left_out)
     if not kept:
@@ -111,6 +113,18 @@ def _left_out(manifest: Manifest, app: App | None, artifacts: Sequence[str]) -> 
         if name in reasons:
             raise InvalidFile(f"{name}: {reasons[name]}; expected one of {', '.join(n for n in known if n not in reasons) or 'none in this bundle'}")
     return {name: reasons.get(name, "not asked for") for name in known if name in reasons or (artifacts and name not in artifacts)}
+
+
+def _foreign(manifest: Manifest) -> str | None:
+    """What of this network the demo apps have no screen for."""
+    image = manifest.image
+    if manifest.sampler:
+        return "its files are one step of a diffusion model"
+    if (len(image.inputs), len(image.outputs)) != (1, 1):
+        return f"it has {len(image.inputs)} inputs and {len(image.outputs)} outputs"
+    if colours := {spec.colour for spec in (*image.inputs, *image.outputs)} - {"rgb", "bgr"}:
+        return f"it works on {' and '.join(sorted(colours))}"
+    return "it sees the whole picture, and a camera's has another size" if image.tiling == "whole" else None
 
 
 def _unfit(artifact: Artifact, app: App | None) -> str | None:
