@@ -28,3 +28,17 @@ def core(kotlin, tmp_path_factory) -> Path:
     done = kotlin.compile([ROOT / "android-demo/enhancer-core/src/main/kotlin"], jar)
     assert done.returncode == 0, done.stdout
     return jar
+
+
+@pytest.fixture(scope="session")
+def swift():
+    """The module toolchains/swift.py, if it can execute something."""
+    import swift
+
+    from edgekit.errors import CannotRunHere
+
+    try:
+        swift.run("true")
+    except CannotRunHere as reason:
+        pytest.skip(str(reason))
+    return swift

@@ -6,10 +6,14 @@ python tests/toolchains/swift.py [FOLDER]      fetch it (default: build/swift, 2
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from cases import TestCase
 
 from edgekit.errors import CannotRunHere
 from edgekit_targets.devices.debian import Debian
@@ -87,6 +91,46 @@ def run(
     if done.returncode == NO_ENTRY or done.stderr.startswith("unshare:"):
         raise CannotRunHere(f"namespaces with a root of their own are not permitted here: {(done.stderr.strip().splitlines() or ['no message'])[0]}")
     return done
+
+
+def build(package: Path, *options: str, scratch: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Compiles a SwiftPM package with its tests, warnings being errors. Raises CannotRunHere."""
+    place = _build_folder(package, scratch)
+    words = ["swift", "build", "--build-tests", "-Xswiftc", "-warnings-as-errors", "--scratch-path", str(place), *options]
+    return run(*words, cwd=package, scratch=scratch)
+
+
+def run_tests(package: Path, environment: Mapping[str, str] | None = None, only: str = "", scratch: Path | None = None) -> list[TestCase]:
+    """The XCTest cases of a package that `build` compiled: all, or those whose name `only` (a regular expression) finds. A skipped one has a problem too.
+
+    Raises AssertionError if the runner found none, or broke; CannotRunHere.
+    """
+    words = ["swift", "test", "--skip-build", "--scratch-path", str(_build_folder(package, scratch))]
+    settings = [f"{key}={value}" for key, value in (environment or {}).items()]
+    done = run("env", *settings, *words, *(["--filter", only] if only else []), cwd=package, scratch=scratch)
+    said = done.stdout + done.stderr
+    found = _cases(said)
+    assert found and (done.returncode == 0 or any(case.problem for case in found)), f"swift test ended with status {done.returncode}:\n{said[-5000:]}"
+    return found
+
+
+def _build_folder(package: Path, scratch: Path | None) -> Path:
+    return (scratch or FOLDER / "scratch").resolve() / package.name
+
+
+def _cases(said: str) -> list[TestCase]:
+    """A test that started and did not end took the process with it; what the process said last is its problem."""
+    problems = {}
+    for name, problem in re.findall(r": (?:error: )?(\w+\.\w+) : (.*)", said):
+        problems.setdefault(name, problem)
+    ends = dict(re.findall(r"^Test Case '(\w+\.\w+)' (passed|failed|skipped)", said, re.MULTILINE))
+    cases = []
+    for name in re.findall(r"^Test Case '(\w+\.\w+)' started", said, re.MULTILINE):
+        suite, _, test = name.partition(".")
+        last = next((line for line in said.splitlines() if "Fatal error" in line), "the process ended")
+        problem = None if ends.get(name) == "passed" else problems.get(name, ends.get(name) or last)
+        cases.append(TestCase(suite, test, problem))
+    return cases
 
 
 if __name__ == "__main__":

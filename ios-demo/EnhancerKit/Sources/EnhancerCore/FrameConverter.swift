@@ -107,15 +107,15 @@ public struct FrameConverter: Equatable, Sendable {
             let (uRow, vRow) = (u.offset(row / 2, 0), v.offset(row / 2, 0))
             var target = (path.start + r * path.perRow) * 3
             for column in part.x..<part.x + part.width {
-                let chroma = column / 2
+                let chroma = column >> 1
                 let yy = k.y &* (Int32(y.data[luma]) &- black) &+ 32768
-                let uu = Int32(u.data[uRow + chroma * u.pixelStride]) &- 128
-                let vv = Int32(v.data[vRow + chroma * v.pixelStride]) &- 128
+                let uu = Int32(u.data[uRow &+ chroma &* u.pixelStride]) &- 128
+                let vv = Int32(v.data[vRow &+ chroma &* v.pixelStride]) &- 128
                 rgb[target] = clip(yy &+ k.rv &* vv)
-                rgb[target + 1] = clip(yy &- k.gu &* uu &- k.gv &* vv)
-                rgb[target + 2] = clip(yy &+ k.bu &* uu)
-                luma += y.pixelStride
-                target += 3 * path.perColumn
+                rgb[target &+ 1] = clip(yy &- k.gu &* uu &- k.gv &* vv)
+                rgb[target &+ 2] = clip(yy &+ k.bu &* uu)
+                luma &+= y.pixelStride
+                target &+= 3 &* path.perColumn
             }
         }
     }

@@ -66,7 +66,7 @@ public struct PixelCodec: Sendable {
             var target = 0
             for row in rows {
                 for column in columns {
-                    let source = row + 3 * column
+                    let source = row &+ 3 &* column
                     numbers[target] = number(rgb[source + first], 0)
                     numbers[target + channelStride] = number(rgb[source + second], 1)
                     numbers[target + 2 * channelStride] = number(rgb[source + third], 2)
@@ -84,9 +84,17 @@ public struct PixelCodec: Sendable {
         return rgb.withUnsafeMutableBufferPointer { rgb in
             tensor.withUnsafeBytes { raw in
                 if self.tensor.dtype == .uint8 {
-                    return raw.withMemoryRebound(to: UInt8.self) { take($0, from, rgb, offset, rowStride) { value, _, _ in (value, true) } }
+                    raw.withMemoryRebound(to: UInt8.self) { take($0, from, rgb, offset, rowStride) { value, _, _ in value } }
+                    return true
                 }
-                return raw.withMemoryRebound(to: Float.self) { take($0, from, rgb, offset, rowStride, Self.byte) }
+                return raw.withMemoryRebound(to: Float.self) { numbers in
+                    var largest: UInt32 = 0
+                    take(numbers, from, rgb, offset, rowStride) { number, mean, std in
+                        largest = max(largest, number.magnitude.bitPattern)
+                        return Self.byte(number * std + mean)
+                    }
+                    return largest < Float.infinity.bitPattern
+                }
             }
         }
     }
@@ -94,30 +102,27 @@ public struct PixelCodec: Sendable {
     @inline(__always)
     private func take<Number>(
         _ numbers: UnsafeBufferPointer<Number>, _ from: PixelRect, _ rgb: UnsafeMutableBufferPointer<UInt8>, _ offset: Int, _ rowStride: Int,
-        _ byte: (Number, _ mean: Float, _ std: Float) -> (UInt8, isFinite: Bool)
-    ) -> Bool {
-        var areFinite = true
+        _ byte: (Number, _ mean: Float, _ std: Float) -> UInt8
+    ) {
         for channel in 0..<3 {
             let (mean, std) = (mean[channel], std[channel])
             for r in 0..<from.height {
                 var source = ((from.y + r) * width + from.x) * pixelStride + channel * channelStride
                 var target = offset + r * rowStride + bytes[channel]
                 for _ in 0..<from.width {
-                    let (value, isFinite) = byte(numbers[source], mean, std)
-                    rgb[target] = value
-                    areFinite = areFinite && isFinite
-                    source += pixelStride
-                    target += 3
+                    rgb[target] = byte(numbers[source], mean, std)
+                    source &+= pixelStride
+                    target &+= 3
                 }
             }
         }
-        return areFinite
     }
 
+    /// Both comparisons are false for not-a-number.
     @inline(__always)
-    private static func byte(_ number: Float, _ mean: Float, _ std: Float) -> (UInt8, isFinite: Bool) {
-        let value = number * std + mean
-        let clamped: Float = value > 0 ? (value < 1 ? value : 1) : 0
-        return (UInt8(truncatingIfNeeded: Int32(clamped * 255 + 0.5)), number.isFinite)
+    private static func byte(_ value: Float) -> UInt8 {
+        let atLeast: Float = value > 0 ? value : 0
+        let clamped: Float = atLeast < 1 ? atLeast : 1
+        return UInt8(truncatingIfNeeded: Int32(clamped * 255 + 0.5))
     }
 }
