@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page tradeoff crops cuda constraints clean
+.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page rewrites-page tradeoff crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -58,6 +58,10 @@ models-page: $(READY)
 # The page of the gates: planted faults, measured anew.
 gates-page: $(READY)
 	PYTHONPATH=tests/toolkit $(VENV)/bin/python toolkit/docs/gates_page.py
+
+# What each rewrite does to a small network in each backend, measured (resumable).
+rewrites-page: $(READY)
+	$(VENV)/bin/python toolkit/docs/rewrites_page.py $(ARGS)
 
 tradeoff: $(READY) build/crops.zip
 	$(VENV)/bin/python toolkit/docs/tradeoff.py $(ARGS)

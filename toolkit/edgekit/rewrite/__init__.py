@@ -27,12 +27,13 @@ from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.instance_norm import instance_norm
 from edgekit.rewrite.merge_branches import merge_branches
+from edgekit.rewrite.nearest import nearest
 from edgekit.rewrite.output_padding import output_padding
 from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.prelu import prelu
 from edgekit.rewrite.remove_noise import remove_noise
 from edgekit.rewrite.roll import roll
-from edgekit.rewrite.trace import note_shapes, to_graph
+from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.uint8_io import uint8_io
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
@@ -48,6 +49,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "pad_by_slices": pad_by_slices,
     "instance_norm": instance_norm,
     "bicubic": bicubic,
+    "nearest": nearest,
     "output_padding": output_padding,
     "prelu": prelu,
     "roll": roll,
@@ -77,4 +79,5 @@ def apply(module: nn.Module, example: tuple[Tensor, ...], names: Sequence[str]) 
         graph.recompile()
         if changes[name] and name != names[-1]:
             note_shapes(graph)
+    forget_unread(graph)
     return Rewritten(graph, changes)

@@ -7,6 +7,8 @@ makes 117 operators. Each of the s * s output phases is a fixed kernel of the in
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,13 +61,18 @@ def _cubic(t: float) -> float:
 
 def _factor(node: Node) -> int | None:
     """The whole factor of both directions, or None."""
+    _, _, align_corners, *given = arguments(node)
+    return None if align_corners else whole_factor(node, given)
+
+
+def whole_factor(node: Node, given: Sequence[Any]) -> int | None:
+    """The factor by which `node` enlarges its input, if it is the same whole number in both directions; `given` are the factors that it was called with, or None
+    where it was called with a size."""
     source, result = shape_of(node.args[0]), shape_of(node)
-    align_corners = arguments(node)[2]
-    if source is None or result is None or align_corners:
+    if source is None or result is None:
         return None
     factor = result[2] // source[2]
     if factor < 1 or (result[2], result[3]) != (factor * source[2], factor * source[3]):
         return None
-    given = [s for s in arguments(node)[3:] if s is not None]
-    scales = [s for group in given for s in (group if isinstance(group, list | tuple) else [group])]
+    scales = [s for group in given if group is not None for s in (group if isinstance(group, list | tuple) else [group])]
     return factor if all(s == factor for s in scales) else None

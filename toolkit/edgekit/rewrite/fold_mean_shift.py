@@ -1,9 +1,9 @@
 """The mean shift disappears: x - m before a convolution, y + m after one.
 
 Why: an addition at full resolution costs a pass over the picture in every backend. After a convolution it is a change of bias. Before a zero-padded
-convolution it is not: the padding means "mean colour" to the original, black to a network
-with a changed bias. So the input gets one more channel of ones, whose weights are -sum_c m_c W_c: outside the tile that channel is zero too, and the result
-is the original's to the last pixel. On an 8-bit input the integer file then starts from the picture's own values, without a rounding step in between.
+convolution it is not: the padding means "mean colour" to the original, black to a network with a changed bias. So a picture gets one more channel of ones,
+whose weights are -sum_c m_c W_c: outside the tile that channel is zero too, and the result is the original's to the last pixel. Inside a network, where
+channels are many, the addition stays. On an 8-bit input the integer file then starts from the picture's own values, without a rounding step in between.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from torch.fx import GraphModule, Node
 
 from edgekit.rewrite.graph import Conv, aten, per_channel, repeat, replace_conv
 from edgekit.rewrite.neighbours import conv_after, conv_before, shift
+
+FEW = 4
+"""Up to so many channels another one costs nothing. A convolution of 17 channels takes ONNX Runtime 1.4 x the time of one of 16 and an addition."""
 
 
 def fold_mean_shift(graph: GraphModule) -> int:
@@ -38,9 +41,10 @@ def _fold_one(graph: GraphModule) -> bool:
                 return True
         after = conv_after(graph, node)
         if after is not None:
-            moved = per_channel(offset, after[0].weight.shape[1])
-            if moved is not None:
-                _fold_before(graph, after[0], node, source, moved)
+            conv = after[0]
+            moved = per_channel(offset, conv.weight.shape[1])
+            if moved is not None and (conv.padding == (0, 0) or len(moved) <= FEW):
+                _fold_before(graph, conv, node, source, moved)
                 return True
     return False
 

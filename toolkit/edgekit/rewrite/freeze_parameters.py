@@ -6,6 +6,7 @@ Core ML ("weight must be const"), and runs its merging for every tile; ExecuTorc
 
 from __future__ import annotations
 
+from hashlib import sha256
 from itertools import takewhile
 from typing import Any
 
@@ -19,12 +20,17 @@ from edgekit.rewrite.graph import aten, put
 MOST = 1 << 20
 """Elements that a frozen constant may have in any case; a larger one must not be more than twice as large as what it was made from."""
 
+MOST_BROADCAST = 1 << 16
+"""The same for what several constants give together: a mask plus a bias table per head would be stored once for each window, head and block."""
+
+BROADCAST = (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor)
+
 WEIGHTED = (aten.conv2d.default, aten.conv2d.padding, aten.conv_transpose2d.input, aten.linear.default)
 
 
 def freeze_parameters(graph: GraphModule) -> int:
-    """Returns the number of computed constants that became stored ones. A convolution's frozen weight is called `LAYER.weight`, LAYER being the module that
-    owns its bias, else the innermost one that owns all that it was made from."""
+    """Returns the number of computed constants that became stored ones, and of stored ones that were there twice. A convolution's frozen weight is called
+    `LAYER.weight`, LAYER being the module that owns its bias, else the innermost one that owns all that it was made from."""
     values = _values(graph)
     frontier = [node for node in values if node.op == "call_function" and isinstance(values[node], Tensor) and set(node.users) - set(values)]
     for node in frontier:
@@ -32,8 +38,7 @@ def freeze_parameters(graph: GraphModule) -> int:
     for node in reversed(list(values)):
         if node.op == "call_function" and not node.users:
             graph.graph.erase_node(node)
-    _share(graph, {str(n.target) for n in graph.graph.nodes if n.op == "get_attr" and n.meta.get("frozen")})
-    return len(frontier)
+    return len(frontier) + _share(graph)
 
 
 def _values(graph: GraphModule) -> dict[Node, Any]:
@@ -52,7 +57,9 @@ def _values(graph: GraphModule) -> dict[Node, Any]:
             with torch.no_grad():
                 value = node.target(*arguments, **options)  # type: ignore[operator]
             size = sum(sizes[n] for n in node.all_input_nodes)
-            if not isinstance(value, Tensor) or value.numel() <= max(MOST, 2 * size):
+            operands = [values[n].numel() for n in node.all_input_nodes if isinstance(values[n], Tensor)]
+            most = max(MOST_BROADCAST, 2 * max(operands)) if len(operands) > 1 and node.target in BROADCAST else max(MOST, 2 * size)
+            if not isinstance(value, Tensor) or value.numel() <= most:
                 values[node], sizes[node] = value, size
     return values
 
@@ -114,7 +121,7 @@ def _read(graph: GraphModule, node: Node, user: Node | None, wanted: str, value:
     first = user or min(node.users, key=list(graph.graph.nodes).index)
     with graph.graph.inserting_before(first):
         stored = graph.graph.get_attr(path)
-    stored.meta = {"val": node.meta.get("val"), "frozen": True}
+    stored.meta = {"val": node.meta.get("val")}
     if user is None:
         node.replace_all_uses_with(stored)
     else:
@@ -148,14 +155,20 @@ def _owner(node: Node) -> str:
     return ".".join(parts[0] for parts in common)
 
 
-def _share(graph: GraphModule, paths: set[str]) -> None:
-    """Equal frozen constants (one mask per block, all alike) are stored once."""
-    first: dict[tuple[Any, ...], Node] = {}
-    for node in list(graph.graph.nodes):
-        if node.op == "get_attr" and str(node.target) in paths and not str(node.target).endswith((".weight", ".bias")):
-            owner, _, name = str(node.target).rpartition(".")
-            value = getattr(graph.get_submodule(owner), name)
-            key = (value.dtype, tuple(value.shape), value.contiguous().view(-1).numpy().tobytes())
-            if key in first:
-                node.replace_all_uses_with(first[key])
-            first.setdefault(key, node)
+def _share(graph: GraphModule) -> int:
+    """Equal constants (one attention mask per block, all alike) are stored once; weights keep their layers' names. Returns how many were left out."""
+    first: dict[tuple[Any, ...], str] = {}
+    changed = 0
+    for node in graph.graph.nodes:
+        if node.op != "get_attr" or not node.users or str(node.target).endswith((".weight", ".bias")):
+            continue
+        owner, _, name = str(node.target).rpartition(".")
+        value = getattr(graph.get_submodule(owner), name)
+        if not isinstance(value, Tensor) or any(user.target in WEIGHTED or _mutates(user) for user in node.users):
+            continue
+        digest = sha256(value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()).digest() if value.numel() else b""
+        path = first.setdefault((value.dtype, tuple(value.shape), digest), str(node.target))
+        if path != node.target:
+            node.target = path
+            changed += 1
+    return changed

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgekit.rewrite.graph import Conv, aten, conv_of, only_user, per_channel, repeat, replace_conv, shape_of
-from edgekit.rewrite.neighbours import product
+from edgekit.rewrite.neighbours import product, shift
 
 
 def merge_branches(graph: GraphModule) -> int:
@@ -77,31 +77,31 @@ def _merge(graph: GraphModule, target: tuple[Node, Node], other: tuple[Node, Nod
     assert isinstance(rest, Node)
     total.replace_all_uses_with(new if rest is into.node else rest)
     graph.graph.erase_node(total)
-    if not summand.users and summand.op == "call_function":
-        graph.graph.erase_node(summand)
+    graph.graph.eliminate_dead_code()
     return True
 
 
 def _branch(graph: GraphModule, other: tuple[Node, Node], into: Conv) -> Conv | None:
-    """The other summand as a convolution of what `into` reads: a convolution, that input itself, or that input times a constant per channel."""
+    """The other summand as a convolution of what `into` reads: a convolution, that input itself, or that input times a factor plus an
+    offset per channel."""
     summand, total = other
     source = into.node.args[0]
     conv = conv_of(graph, summand)
     if conv is not None:
         return conv if conv.node.args[0] is source and only_user(conv.node) is total else None
-    scaled = product(graph, summand)
-    scale = torch.ones(1, dtype=torch.float64)
-    if scaled is not None and scaled[0] is source and only_user(summand) is total:
-        scale = scaled[1]
-    elif summand is not source:
-        return None
-    factors = per_channel(scale, into.channels)
-    inputs = into.weight.shape[1] * into.groups
-    if factors is None or inputs != into.channels:
-        return None
+    scale, offset = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    inner, reader = summand, total
+    for read, step in ((shift, "offset"), (product, "scale")):
+        found = read(graph, inner)
+        if found is not None and inner is not source and only_user(inner) is reader:
+            inner, reader = found[0], inner
+            scale, offset = (found[1], offset) if step == "scale" else (scale, found[1])
+    factors, offsets = per_channel(scale, into.channels), per_channel(offset, into.channels)
     size = into.weight.shape[1]
+    if inner is not source or factors is None or offsets is None or size * into.groups != into.channels:
+        return None
     weight = (torch.eye(size, dtype=torch.float64).repeat(into.groups, 1) * factors.view(-1, 1)).view(into.channels, size, 1, 1)
-    return Conv(total, weight, torch.zeros(into.channels, dtype=torch.float64), (1, 1), (0, 0), (1, 1), into.groups)
+    return Conv(total, weight, offsets, (1, 1), (0, 0), (1, 1), into.groups)
 
 
 def _place(small: Conv, large: Conv) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Dropout that is switched off and random numbers that change nothing leave the graph; random numbers that do change something are an error.
+"""Dropout that is switched off, x + 0, x * 1 and random numbers that change nothing leave the graph; random numbers that do change something are an error.
 
 Why: torch.export keeps dropout in evaluation mode as an operator, which quantizers' patterns (convolution, then ReLU) do not match across; litert-torch and
 coremltools convert no random numbers, and a file that draws its own cannot be compared with its reference: noise must be an input.
@@ -6,11 +6,13 @@ coremltools convert no random numbers, and a file that draws its own cannot be c
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.fx import GraphModule, Node
 
 from edgekit.errors import LoweringError
-from edgekit.rewrite.graph import arguments, aten, calls, constant, shape_of
+from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, shape_of
 
 DROPOUT = (
     aten.dropout.default,
@@ -23,9 +25,12 @@ DROPOUT = (
     aten.feature_alpha_dropout_.default,
 )
 
+NEUTRAL: dict[Any, int] = {aten.add.Tensor: 0, aten.sub.Tensor: 0, aten.mul.Tensor: 1, aten.div.Tensor: 1}
+"""Python's `sum` starts from 0, and a strength of 1 is a common default."""
+
 
 def remove_noise(graph: GraphModule) -> int:
-    """Returns the number of dropouts and random tensors removed. Raises LoweringError naming the module that draws random numbers into the output."""
+    """Returns the number of operators removed that change nothing. Raises LoweringError naming the module that draws random numbers into the output."""
     changed = 0
     for node in calls(graph, *DROPOUT):
         source, p, train = arguments(node)[:3]
@@ -34,6 +39,13 @@ def remove_noise(graph: GraphModule) -> int:
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
         changed += 1
+    for node in calls(graph, *NEUTRAL):
+        source, number = node.args[:2]
+        same = isinstance(source, Node) and shape_of(source) == shape_of(node) and dtype_of(source) == dtype_of(node)
+        if same and not isinstance(number, Node) and number == NEUTRAL[node.target]:
+            node.replace_all_uses_with(source)  # type: ignore[arg-type]
+            graph.graph.erase_node(node)
+            changed += 1
     graph.graph.eliminate_dead_code()
     for node in [n for n in graph.graph.nodes if _is_random(n)]:
         for user in list(node.users):

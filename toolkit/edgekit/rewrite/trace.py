@@ -48,6 +48,15 @@ def note_shapes(graph: GraphModule) -> None:
         FakeTensorProp(graph, FakeTensorMode(allow_non_fake_inputs=True)).propagate(*(torch.empty(t.shape, dtype=t.dtype) for t in inputs))
 
 
+def forget_unread(graph: GraphModule) -> None:
+    """Parameters and buffers that no node reads any more leave the module: torch.export would hand them on to the file's converter."""
+    read = {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"}
+    for path, _ in [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers(remove_duplicate=False)]:
+        if path not in read:
+            owner, _, name = path.rpartition(".")
+            delattr(graph.get_submodule(owner), name)
+
+
 class _WithoutAssignments(TorchFunctionMode):
     """`parameter.data = value` does nothing, and `parameter.data` is the parameter: torch.export follows neither."""
 
@@ -62,7 +71,7 @@ def _merged(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     finds them there. Compared on other pixels afterwards, because what was written might have depended on the picture."""
     settled = copy.deepcopy(module).eval()
     generator = torch.Generator().manual_seed(0)
-    pixels = tuple(torch.rand(t.shape, generator=generator) if t.is_floating_point() else t for t in example)
+    pixels = tuple(torch.rand(t.shape, generator=generator, dtype=t.dtype) if t.is_floating_point() else t for t in example)
     with torch.no_grad():
         settled(*example)
         with _WithoutAssignments():

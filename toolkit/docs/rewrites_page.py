@@ -1,0 +1,219 @@
+"""Writes toolkit/docs/rewrites.md: what each rewrite does to a small network in each backend that asks for it, with and without: `make rewrites-page`.
+
+Every file is made and executed here. Results are kept in build/rewrites.json, so that an interrupted run goes on; `--fresh` starts anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import edgekit_targets
+from edgekit import rewrite
+from edgekit.enhancer import ImageSpec
+from edgekit.errors import EdgekitError
+from edgekit.models.pixels import Pixels
+
+BACKENDS = ("executorch", "tflite", "coreml", "onnx")
+CACHE = Path("build/rewrites.json")
+PAGE = Path(__file__).with_name("rewrites.md")
+ROUNDS = 300
+SIDE = 64
+CHANNELS = 16
+
+Network = Callable[[], nn.Module]
+
+
+def conv(inputs: int = CHANNELS, outputs: int = CHANNELS, kernel: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def between(*layers: nn.Module) -> nn.Module:
+    """Layers of CHANNELS channels between a first and a last convolution."""
+    return nn.Sequential(conv(3), nn.ReLU(), *layers, nn.ReLU(), conv(outputs=3))
+
+
+class Branches(nn.Module):
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, *rest = (branch(x) for branch in self.branches)
+        for one in rest:
+            first = first + one
+        return first
+
+
+class Merging(nn.Module):
+    """Computes its kernel from two others whenever it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.point = conv(), conv(kernel=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(x, self.wide.weight + F.pad(self.point.weight, [1] * 4), self.wide.bias, padding=1)
+
+
+class Rolled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.roll(x, (-4, 3), (2, 3))
+
+
+def ranged(colour: str) -> nn.Module:
+    spec = ImageSpec("image", 3, colour, mean=(0.5, 0.5, 0.5), std=(0.5, 0.4, 0.3))
+    return Pixels(between(conv()), (spec,), (spec,))
+
+
+def tail(first: int, factor: int) -> nn.Module:
+    return nn.Sequential(conv(3), nn.ReLU(), conv(outputs=CHANNELS * factor**2, kernel=first), nn.PixelShuffle(factor), conv(outputs=3))
+
+
+NETWORKS: dict[str, dict[str, Network]] = {
+    "freeze_parameters": {
+        "kernel merged in forward": lambda: between(Merging()),
+        "weight norm": lambda: between(parametrizations.weight_norm(conv())),
+    },
+    "remove_noise": {"dropout before ReLU": lambda: between(conv(), nn.Dropout2d(0.3))},
+    "explicit_padding": {'padding "same"': lambda: between(nn.Conv2d(CHANNELS, CHANNELS, 3, padding="same"))},
+    "fold_batch_norm": {
+        "behind a convolution": lambda: between(conv(), nn.BatchNorm2d(CHANNELS)),
+        "behind a transposed one": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 1), nn.BatchNorm2d(CHANNELS)),
+        "before a convolution": lambda: between(nn.BatchNorm2d(CHANNELS), conv()),
+    },
+    "merge_branches": {"3x3 + 1x1 + identity": lambda: between(Branches(conv(), conv(kernel=1), nn.Identity()))},
+    "fold_channel_order": {"BGR": lambda: ranged("bgr")},
+    "fold_scales": {"mean and std": lambda: ranged("rgb")},
+    "fold_mean_shift": {"mean and std": lambda: ranged("rgb")},
+    "collapse_linear": {
+        "3x3, shuffle, 3x3": lambda: tail(3, 2),
+        "1x1, 3x3": lambda: between(conv(outputs=4 * CHANNELS, kernel=1), conv(inputs=4 * CHANNELS)),
+    },
+    "pad_by_slices": {
+        "mirrored": lambda: between(nn.ReflectionPad2d(1), nn.Conv2d(CHANNELS, CHANNELS, 3)),
+        "repeated": lambda: between(nn.ReplicationPad2d(2)),
+    },
+    "instance_norm": {"instance norm": lambda: between(conv(), nn.InstanceNorm2d(CHANNELS, affine=True))},
+    "bicubic": {"x2 behind a convolution": lambda: nn.Sequential(between(conv()), nn.Upsample(scale_factor=2, mode="bicubic"))},
+    "output_padding": {"3x3, stride 2": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, 2, 1, output_padding=1))},
+    "prelu": {"slopes 0.25": lambda: between(conv(), nn.PReLU(CHANNELS), conv())},
+    "roll": {"shifted by (-4, 3)": lambda: between(Rolled(), conv())},
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """`said`: one line about the graph, or why there is no file."""
+
+    said: str
+    session: Any | None
+
+
+def lowered(backend: Any, net: nn.Module, names: tuple[str, ...], x: torch.Tensor, folder: Path) -> Made:
+    try:
+        file = folder / f"{len(names)}{backend.suffix}"
+        graph = rewrite.apply(net, (x,), names).module
+        result = backend.lower(graph, (x,), None, [(x,)], file)
+    except EdgekitError as error:
+        return Made(f"fails: {str(error)[:160]}", None)
+    except Exception as error:  # litert-torch raises many types
+        return Made(f"fails: {str(error).splitlines()[0][:160] if str(error) else type(error).__name__}", None)
+    from edgekit_targets.devices.host import Host
+
+    with torch.no_grad():
+        expected = net(x).clamp(0, 1)
+    session = Host().session(file)
+    (got,) = session((x,))
+    worst = float((got - expected)[..., 4:-4, 4:-4].abs().max())
+    if worst > 2e-3:
+        return Made(f"wrong by {worst:.2g}", None)
+    return Made(described(backend.name, result, file), session)
+
+
+def described(backend: str, result: Any, file: Path) -> str:
+    if result.delegation is not None:
+        d = result.delegation
+        left = f"; left: {', '.join(sorted(n.removeprefix('aten.').partition('.')[0] for n in d.leftovers))}" if d.leftovers else ""
+        return f"{d.delegated}/{d.total} in {d.partitions}{left}"
+    if backend == "coreml":
+        return f"{sum(result.facts['operators'].values())} operators"
+    import onnx
+
+    return f"{len(onnx.load(file).graph.node)} operators"
+
+
+def measured(name: str, backend: Any, build: Network) -> dict[str, Any]:
+    torch.manual_seed(0)
+    net, x = build().eval().requires_grad_(False), torch.rand(1, 3, SIDE, SIDE)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.uniform_(-0.5, 0.5)
+            layer.running_var.uniform_(0.5, 1.5)
+    with tempfile.TemporaryDirectory() as folder:
+        without = lowered(backend, net, tuple(n for n in backend.rewrites if n != name), x, Path(folder))
+        with_it = lowered(backend, net, backend.rewrites, x, Path(folder))
+        times = raced([made.session for made in (without, with_it)], x) if backend.name != "coreml" else [None, None]
+    return {"without": without.said, "with": with_it.said, "ms": times}
+
+
+def raced(sessions: list[Any | None], x: torch.Tensor) -> list[float | None]:
+    """Best time of each, in milliseconds, over rounds in turn: what a shared machine disturbs least."""
+    best: list[float | None] = [None] * len(sessions)
+    for _ in range(ROUNDS):
+        for i, session in enumerate(sessions):
+            if session is not None:
+                start = time.perf_counter()
+                session((x,))
+                ms = (time.perf_counter() - start) * 1000
+                best[i] = min(ms, best[i] or ms)
+    return best
+
+
+def main(arguments: list[str]) -> None:
+    done: dict[str, Any] = json.loads(CACHE.read_text()) if CACHE.exists() and "--fresh" not in arguments else {}
+    chosen = [a for a in arguments if a in BACKENDS] or BACKENDS
+    for backend in (edgekit_targets.backend(name) for name in chosen):
+        for name, networks in NETWORKS.items():
+            for label, build in networks.items():
+                key = f"{name}/{label}/{backend.name}"
+                if name in backend.rewrites and key not in done:
+                    done[key] = measured(name, backend, build)
+                    CACHE.parent.mkdir(exist_ok=True)
+                    CACHE.write_text(json.dumps(done, indent=1))
+                    print(key, done[key], flush=True)
+    PAGE.write_text(page(done))
+
+
+def page(done: dict[str, Any]) -> str:
+    lines = [
+        "# Rewrites",
+        "",
+        f"Written by `make rewrites-page`: a small network for each rewrite, {SIDE}x{SIDE} px, {CHANNELS} channels, float32, lowered by each backend that asks for",
+        "the rewrite, with all its rewrites but this one and with all. ExecuTorch and TFLite: operators that XNNPACK executes / all operators, in how many",
+        "partitions, and what is left outside; Core ML and ONNX: operators in the file. Times are the best of many runs in turn on this machine's processor, never",
+        "a phone's; Core ML files are checked by the evaluator and not timed here. Every file's output was compared with the network's.",
+        "",
+        "| rewrite | network | backend | without it | with it | ms without | ms with |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for key, row in sorted(done.items(), key=lambda item: (list(rewrite.REWRITES).index(item[0].split("/")[0]), item[0])):
+        name, label, backend = key.split("/")
+        times = ("-" if ms is None else f"{ms:.2f}" for ms in row["ms"])
+        lines.append(f"| {name} | {label} | {backend} | {row['without']} | {row['with']} | {' | '.join(times)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
