@@ -31,13 +31,10 @@ public actor CoreMLEnhancer: Enhancer {
         let compiled = CompiledModels(folder: caches.appendingPathComponent("edgekit")) { try await MLModel.compileModel(at: $0) }
         let enhancer = CoreMLEnhancer(units: units)
         do {
-            do {
-                try await enhancer.load(compiled.copy(of: package, sha256: artifact.sha256), artifact, units)
-            } catch where !(error is EnhancerError) {
-                // compiled by an earlier system, perhaps
-                try await enhancer.load(compiled.copy(of: package, sha256: artifact.sha256, anew: true), artifact, units)
-            }
-        } catch where !(error is EnhancerError) {
+            try await compiled.open(package, sha256: artifact.sha256) { try await enhancer.load($0, artifact, units) }
+        } catch let error as EnhancerError {
+            throw error
+        } catch {
             throw EnhancerError.modelFailed("\(artifact.file): Core ML cannot open it: \(error.localizedDescription)")
         }
         return enhancer
@@ -77,12 +74,9 @@ public actor CoreMLEnhancer: Enhancer {
     private func predict(_ opened: Opened) throws -> any MLFeatureProvider {
         do {
             let provider = try MLDictionaryFeatureProvider(dictionary: [opened.input.name: opened.input.value])
-            do {
-                return try opened.model.prediction(from: provider, options: opened.options)
-            } catch where !opened.options.outputBackings.isEmpty {
-                opened.options.outputBackings = [:]
-                return try opened.model.prediction(from: provider, options: opened.options)
-            }
+            if let result = try? opened.model.prediction(from: provider, options: opened.options) { return result }
+            opened.options.outputBackings = [:]
+            return try opened.model.prediction(from: provider, options: opened.options)
         } catch {
             throw EnhancerError.modelFailed("Core ML cannot run the model: \(error.localizedDescription)")
         }

@@ -24,7 +24,7 @@ struct Port {
         } else if let type = spec.dtype.coreML, description.multiArrayConstraint?.dataType == type {
             memory = .array(try MLMultiArray(shape: spec.shape.map { NSNumber(value: $0) }, dataType: type))
         } else {
-            throw EnhancerError.invalidManifest("'\(spec.name)' is \(spec.dtype.rawValue) in the manifest, and of another type in the model; export the bundle again")
+            throw EnhancerError.invalidManifest("'\(spec.name)' is of another type in the model; expected \(spec.dtype.rawValue), as the manifest says")
         }
     }
 

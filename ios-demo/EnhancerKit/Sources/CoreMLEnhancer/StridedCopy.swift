@@ -20,14 +20,18 @@ struct StridedCopy: Equatable {
 
     func scatter(_ contiguous: UnsafeRawBufferPointer, into strided: UnsafeMutableRawBufferPointer) {
         forEachRun { from, to, bytes in
-            UnsafeMutableRawBufferPointer(rebasing: strided[to..<to + bytes]).copyMemory(from: UnsafeRawBufferPointer(rebasing: contiguous[from..<from + bytes]))
+            copy(contiguous[from..<from + bytes], to: strided[to..<to + bytes])
         }
     }
 
     func gather(_ strided: UnsafeRawBufferPointer, into contiguous: UnsafeMutableRawBufferPointer) {
         forEachRun { to, from, bytes in
-            UnsafeMutableRawBufferPointer(rebasing: contiguous[to..<to + bytes]).copyMemory(from: UnsafeRawBufferPointer(rebasing: strided[from..<from + bytes]))
+            copy(strided[from..<from + bytes], to: contiguous[to..<to + bytes])
         }
+    }
+
+    private func copy(_ from: Slice<UnsafeRawBufferPointer>, to: Slice<UnsafeMutableRawBufferPointer>) {
+        UnsafeMutableRawBufferPointer(rebasing: to).copyMemory(from: UnsafeRawBufferPointer(rebasing: from))
     }
 
     /// Calls `body` with the byte offsets of each run that lies contiguously on both sides: contiguous offset, strided offset, bytes.

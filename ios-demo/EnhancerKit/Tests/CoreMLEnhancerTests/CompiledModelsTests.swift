@@ -1,3 +1,4 @@
+import EnhancerCore
 import Foundation
 import XCTest
 
@@ -36,53 +37,98 @@ final class CompiledModelsTests: XCTestCase {
         CompiledModels(folder: place.appendingPathComponent("cache")) { [place] in try await compiler.compile($0, into: place) }
     }
 
+    /// Where `open` found a copy, and what it read there.
+    private actor Opened {
+        var places: [URL] = []
+        var texts: [String] = []
+        var failures: [any Error] = []
+
+        init(failing failures: [any Error] = []) {
+            self.failures = failures
+        }
+
+        func open(_ place: URL) throws {
+            places.append(place)
+            texts.append(try String(contentsOf: place.appendingPathComponent("weights"), encoding: .utf8))
+            if !failures.isEmpty { throw failures.removeFirst() }
+        }
+    }
+
+    private struct Stale: Error {}
+
     func testCompilesOnce() async throws {
-        let compiler = Compiler()
+        let (compiler, opened) = (Compiler(), Opened())
         let package = try makePackage("one")
-        let first = try await models(compiler).copy(of: package, sha256: sha256)
-        let second = try await models(compiler).copy(of: package, sha256: sha256)
-        XCTAssertEqual(first, second)
-        XCTAssertEqual(try String(contentsOf: first.appendingPathComponent("weights"), encoding: .utf8), "one")
-        let calls = await compiler.calls
+        for _ in 1...2 { try await models(compiler).open(package, sha256: sha256) { try await opened.open($0) } }
+        let (places, texts, calls) = await (opened.places, opened.texts, compiler.calls)
+        XCTAssertEqual(Set(places).count, 1)
+        XCTAssertEqual(texts, ["one", "one"])
         XCTAssertEqual(calls, 1)
         XCTAssertFalse(files.fileExists(atPath: place.appendingPathComponent("made-1").path), "the temporary copy stays behind")
     }
 
     func testOtherContentIsAnotherCopy() async throws {
-        let compiler = Compiler()
-        let one = try await models(compiler).copy(of: makePackage("one"), sha256: sha256)
-        let two = try await models(compiler).copy(of: makePackage("two"), sha256: String(repeating: "b", count: 64))
-        XCTAssertNotEqual(one, two)
-        XCTAssertEqual(try String(contentsOf: two.appendingPathComponent("weights"), encoding: .utf8), "two")
+        let (compiler, opened) = (Compiler(), Opened())
+        try await models(compiler).open(makePackage("one"), sha256: sha256) { try await opened.open($0) }
+        try await models(compiler).open(makePackage("two"), sha256: String(repeating: "b", count: 64)) { try await opened.open($0) }
+        let (places, texts) = await (opened.places, opened.texts)
+        XCTAssertEqual(Set(places).count, 2)
+        XCTAssertEqual(texts, ["one", "two"])
     }
 
-    func testAnewReplacesTheCopy() async throws {
+    func testAKeptCopyThatDoesNotOpenIsCompiledAnew() async throws {
         let compiler = Compiler()
-        _ = try await models(compiler).copy(of: makePackage("old"), sha256: sha256)
-        let anew = try await models(compiler).copy(of: makePackage("new"), sha256: sha256, anew: true)
-        XCTAssertEqual(try String(contentsOf: anew.appendingPathComponent("weights"), encoding: .utf8), "new")
+        try await models(compiler).open(makePackage("old"), sha256: sha256) { _ in }
+        let opened = Opened(failing: [Stale()])
+        try await models(compiler).open(makePackage("new"), sha256: sha256) { try await opened.open($0) }
+        let texts = await opened.texts
+        XCTAssertEqual(texts, ["old", "new"])
+    }
+
+    func testAFreshCopyThatDoesNotOpenIsFinal() async throws {
+        let (compiler, opened) = (Compiler(), Opened(failing: [Stale()]))
+        do {
+            try await models(compiler).open(makePackage("one"), sha256: sha256) { try await opened.open($0) }
+            XCTFail("it should fail")
+        } catch is Stale {}
+        let calls = await compiler.calls
+        XCTAssertEqual(calls, 1)
+    }
+
+    /// The file is not what the manifest says: compiling again cannot help.
+    func testAnEnhancerErrorIsFinal() async throws {
+        let compiler = Compiler()
+        try await models(compiler).open(makePackage("one"), sha256: sha256) { _ in }
+        do {
+            try await models(compiler).open(makePackage("one"), sha256: sha256) { _ in throw EnhancerError.invalidManifest("why") }
+            XCTFail("it should fail")
+        } catch let error as EnhancerError {
+            XCTAssertEqual(error, .invalidManifest("why"))
+        }
+        let calls = await compiler.calls
+        XCTAssertEqual(calls, 1)
     }
 
     func testAFailedCompilationLeavesNothing() async throws {
-        struct Failed: Error {}
-        let models = CompiledModels(folder: place.appendingPathComponent("cache")) { _ in throw Failed() }
+        let models = CompiledModels(folder: place.appendingPathComponent("cache")) { _ in throw Stale() }
         do {
-            _ = try await models.copy(of: makePackage("one"), sha256: sha256)
+            try await models.open(makePackage("one"), sha256: sha256) { _ in }
             XCTFail("it should fail")
-        } catch is Failed {}
+        } catch is Stale {}
         XCTAssertFalse(files.fileExists(atPath: place.appendingPathComponent("cache").path))
     }
 
-    func testTwoAtOnce() async throws {
-        let compiler = Compiler()
+    func testSeveralAtOnce() async throws {
+        let (compiler, opened) = (Compiler(), Opened())
         let package = try makePackage("one")
         let models = models(compiler)
-        let copies = try await withThrowingTaskGroup(of: URL.self) { [sha256] group in
-            for _ in 0..<8 { group.addTask { try await models.copy(of: package, sha256: sha256) } }
-            return try await group.reduce(into: Set<URL>()) { $0.insert($1) }
+        try await withThrowingTaskGroup(of: Void.self) { [sha256] group in
+            for _ in 0..<8 { group.addTask { try await models.open(package, sha256: sha256) { try await opened.open($0) } } }
+            try await group.waitForAll()
         }
-        XCTAssertEqual(copies.count, 1)
-        XCTAssertEqual(try String(contentsOf: copies.first!.appendingPathComponent("weights"), encoding: .utf8), "one")
+        let (places, texts) = await (opened.places, opened.texts)
+        XCTAssertEqual(Set(places).count, 1)
+        XCTAssertEqual(texts, Array(repeating: "one", count: 8))
         let left = try files.contentsOfDirectory(atPath: place.path).filter { $0.hasPrefix("made-") }
         XCTAssertEqual(left, [])
     }
