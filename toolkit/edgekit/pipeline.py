@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, preparation, recipe, reference, report, rewrite
+from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, preparation, recipe, reference, report, rewrite, tile_size
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
@@ -82,7 +82,7 @@ def export(
         folder = Path(scratch)
         log = folder / "export.log"
         log.touch()
-        size = tile or target.tile
+        size = tile_size.for_network(enhancer, tile, target.tile)
         example = preparation.example(enhancer, size)
         tiling, parity_set = prepare(enhancer, [job.backend.rewrites for job in jobs], test, size, asked=tile is not None, progress=progress)
         fp32 = referenced(enhancer, parity_set, captured, progress)

@@ -13,7 +13,7 @@ try:
 except ImportError:  # before typer had its own
     from click import ClickException as TyperException  # pyright: ignore[reportMissingImports]
 
-from edgekit.cli import bench, bundle, catalogue, doctor, export, prune, reference, report, run, train, validate
+from edgekit.cli import bench, bundle, catalogue, doctor, export, inspect, prune, reference, report, run, train, validate
 from edgekit.errors import EdgekitError, LoweringError, OverBudget
 
 app = typer.Typer(
@@ -52,6 +52,7 @@ app.command("prune")(prune.prune)
 app.command("reference")(reference.reference)
 app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
+app.command("inspect")(inspect.inspect)
 app.command("models")(catalogue.models)
 app.command("targets")(catalogue.targets)
 app.command("recipes")(catalogue.recipes)

@@ -115,12 +115,12 @@ def _list(rows: list[dict], json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from edgekit.cli.console import show_fields
+
     if len(rows) == 1:
-        for key, value in rows[0].items():
-            console.print(f"{key}: {value}", markup=False)
+        show_fields(rows[0])
         return
-    table = Table(box=None, pad_edge=False)
+    console, table = Console(highlight=False), Table(box=None, pad_edge=False)
     for key in rows[0]:
         table.add_column(key, overflow="fold")
     for row in rows:

@@ -39,6 +39,13 @@ def emit_json(document: Any) -> None:
     sys.stdout.flush()
 
 
+def show_fields(fields: dict[str, Any]) -> None:
+    """One thing's fields on stdout, a line each."""
+    console = Console(highlight=False, soft_wrap=True)
+    for key, value in fields.items():
+        console.print(f"{key}: {value}", markup=False)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Runtimes print to the terminal from C++ while they load and run; inside this block that goes nowhere, unless --debug wants to see it."""

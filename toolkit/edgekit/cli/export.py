@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.options import CalibrationName, Force, Json, ModelName, ReferenceFolder, Strict, TargetName, tile_size
+from edgekit.cli.options import CalibrationName, ContractOption, Force, Json, ModelName, ReferenceFolder, Strict, TargetName, Weights, tile_size
 
 if TYPE_CHECKING:
     from edgekit.backend import Backend
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def export(
     model: ModelName,
     target: TargetName,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Other weights for the built-in model.")] = None,
+    weights: Weights = None,
+    contract: ContractOption = None,
     backend: Annotated[list[str] | None, typer.Option("--backend", "-b", help="Only this backend of the target; may be repeated.")] = None,
     recipe: Annotated[
         str | None,
@@ -56,6 +57,7 @@ def export(
     """
     size = tile_size(tile)
     from edgekit.cli.console import ProgressLines, say
+    from edgekit.cli.inspect import say_probed
     from edgekit.cli.verdict import conclude
 
     plan = plan_of(target, backend, recipe)
@@ -64,21 +66,24 @@ def export(
     from edgekit import models, pipeline
     from edgekit.bundle import check_free
     from edgekit.cli.sets import calibration_set, captured_reference, test_set
+    from edgekit.tile_size import for_network
     from edgekit_targets.devices.host import Host
 
     for job in plan[1]:
         pipeline.require_possible(*job)
     chosen = replace(plan[0], io="uint8") if uint8 else plan[0]
-    enhancer = models.load(model, weights)
+    enhancer = models.load(model, weights, contract)
+    say_probed(enhancer)
+    at = for_network(enhancer, size, chosen.tile)
     notes: dict[str, str] = {}
     place = out or Path("build") / f"{enhancer.name}-{chosen.name}"
-    captured = captured_reference(reference, enhancer, size or chosen.tile)
+    captured = captured_reference(reference, enhancer, at)
     pictures = calibration_set(calibration), test_set()
     check_free(place, force=force)
     with ProgressLines() as progress:
         if recipe == "auto":
-            plan, notes = _found(enhancer, replace(chosen, tile=size or chosen.tile), plan, pictures[0], progress)
-        jobs = _jobs(enhancer, plan[1], size or chosen.tile, pictures[0])
+            plan, notes = _found(enhancer, replace(chosen, tile=at), plan, pictures[0], progress)
+        jobs = _jobs(enhancer, plan[1], at, pictures[0])
         bundle = pipeline.export(
             enhancer, chosen, jobs, *pictures, Host(), place, tile=size, captured=captured, notes=notes, force=force, progress=progress
         )

@@ -9,7 +9,22 @@ import typer
 
 ModelName = Annotated[
     str,
-    typer.Option("--model", "-m", help="A built-in model (see `edgekit models`), or a checkpoint: .pth .pt .ckpt .safetensors.", show_default=False),
+    typer.Option(
+        "--model",
+        "-m",
+        help="A built-in model (see `edgekit models`), a checkpoint (.pth .pt .ckpt .safetensors), an exported program (.pt2), or package.module:factory, "
+        "which runs that code.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Other weights for the built-in model or the factory's network.", show_default=False)]
+ContractOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--contract",
+        help="The image contract (TOML) of a .pt2 or factory.  [default: the file of its name beside it; else probed]",
+        show_default=False,
+    ),
 ]
 TargetName = Annotated[
     str, typer.Option("--target", "-t", help="Where it will run (see `edgekit targets`), or a target's TOML file.", show_default=False)

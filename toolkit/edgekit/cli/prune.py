@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import CalibrationName, Force, Json, ModelName, torch_device
+from edgekit.cli.options import CalibrationName, ContractOption, Force, Json, ModelName, Weights, torch_device
 
 
 def prune(
     model: ModelName,
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="A recipe with a [prune] table (see `edgekit recipes`), or its TOML file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The pruned checkpoint to write: FILE.safetensors.", show_default=False)],
-    weights: Annotated[Path | None, typer.Option("--weights", help="Other weights for the built-in model.")] = None,
+    weights: Weights = None,
+    contract: ContractOption = None,
     recover: Annotated[
         Path | None,
         typer.Option(
@@ -51,16 +52,19 @@ def prune(
     from edgekit import distill, models, preparation, pruning_run
     from edgekit import recipe as recipes
     from edgekit.cli.console import ProgressLines, TrainingProgress, emit_json, say
+    from edgekit.cli.inspect import say_probed
     from edgekit.cli.sets import calibration_set, test_set, training_crops
     from edgekit.cli.timing import int8_latency
+    from edgekit.tile_size import for_network
     from edgekit_targets import load as load_target
 
     chosen = recipes.load(recipe)
     if chosen.prune is None:
         raise InvalidFile(f"recipe '{chosen.name}' has no [prune] table; expected one, such as in recipe 'pruned'")
     goal = load_target(target)
-    enhancer = models.load(model, weights)
-    example = preparation.example(enhancer, goal.tile)
+    enhancer = models.load(model, weights, contract)
+    say_probed(enhancer)
+    example = preparation.example(enhancer, for_network(enhancer, None, goal.tile))
     pictures = calibration_set(calibration)
     timed = int8_latency(enhancer, goal, pictures) if chosen.prune.cost == "latency" else None
     with ProgressLines() as progress:

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import Force, Json, ModelName, torch_device
+from edgekit.cli.options import ContractOption, Force, Json, ModelName, Weights, torch_device
 
 
 def reference(
     model: ModelName,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.", show_default=False)],
     device: Annotated[str | None, typer.Option("--device", help="cuda or cpu.  [default: cuda if torch sees one]", show_default=False)] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Other weights for the built-in model.")] = None,
+    weights: Weights = None,
+    contract: ContractOption = None,
     target: Annotated[str, typer.Option("--target", "-t", help="The target whose tiles are captured.")] = "android",
     images: Annotated[Path | None, typer.Option("--images", help="Your own photographs instead of the test pictures.")] = None,
     force: Force = False,
@@ -38,14 +39,17 @@ def reference(
     from edgekit import capture, models, preparation
     from edgekit.cli.console import ProgressLines, emit_json, say
     from edgekit.cli.export import plan_of
+    from edgekit.cli.inspect import say_probed
     from edgekit.cli.sets import calibration_set, test_set
+    from edgekit.tile_size import for_network
 
     chosen, plans = plan_of(target, None, None)
-    enhancer = models.load(model, weights)
+    enhancer = models.load(model, weights, contract)
+    say_probed(enhancer)
     rewrites = [backend.rewrites for backend, _ in plans]
     pictures = calibration_set(str(images)) if images else test_set()
     with ProgressLines() as progress:
-        tiling, parity_set = preparation.prepare(enhancer, rewrites, pictures, chosen.tile, progress=progress)
+        tiling, parity_set = preparation.prepare(enhancer, rewrites, pictures, for_network(enhancer, None, chosen.tile), progress=progress)
         sizes = capture.SIZES if device == "cuda" else capture.SIZES[:2]
         record = capture.capture(enhancer, parity_set.tiles, tiling.tile, tiling.halo, out, device=device, sizes=sizes, progress=progress).record
     stand_in = "" if device == "cuda" else " (a CPU run: it stands in for the CUDA reference and is called that)"

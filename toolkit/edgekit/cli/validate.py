@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli.options import BundleArgument, Device, Json, ReferenceFolder, Strict
+from edgekit.cli.options import BundleArgument, ContractOption, Device, Json, ReferenceFolder, Strict
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
@@ -30,7 +30,11 @@ def validate(
         ),
     ] = None,
     golden_only: Annotated[bool, typer.Option("--golden-only", help="Only the golden pair: seconds instead of a minute.")] = False,
-    weights: Annotated[Path | None, typer.Option("--weights", help="The checkpoint the bundle was made from, if it is not a built-in model.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="The checkpoint, .pt2 or package.module:factory the bundle was made from, if it is no built-in model."),
+    ] = None,
+    contract: ContractOption = None,
     reference: ReferenceFolder = None,
     layers: Annotated[
         bool,
@@ -85,7 +89,7 @@ def validate(
             say(f"golden  {check.artifact}: {check.line}")
         bad = [check for check in checks if check.status == "over"]
         if not bad and not golden_only:
-            enhancer = models.load(str(weights) if weights else opened.manifest.model.name)
+            enhancer = models.load(str(weights) if weights else opened.manifest.model.name, contract=contract)
             pictures = calibration_set(str(images)) if images else test_set()
             if tiles:
                 pictures = few_tiles(pictures, tiles, opened.manifest.image)
@@ -100,7 +104,7 @@ def validate(
     if layers:
         from edgekit.cli.layers import measure, show
 
-        network = models.load(str(weights) if weights else opened.manifest.model.name)
+        network = models.load(str(weights) if weights else opened.manifest.model.name, contract=contract)
         reports = measure(again or opened, network, calibration_set(str(images)) if images else test_set(), calibration)
         for report in reports:
             show(report)

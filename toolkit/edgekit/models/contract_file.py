@@ -128,5 +128,5 @@ def of_range(name: str, channels: int, colour: Colour, values: tuple[float, floa
 
 def degrade_named(name: str, scale: int) -> Degrade | None:
     """None: no such name."""
-    made = {"downscale": lambda: downscale(scale), "noise": noisy, "dark": darkened, "none": unchanged}
+    made = {"downscale": lambda: downscale(scale), "noise": noisy, "dark": darkened, "none": lambda: unchanged}
     return made[name]() if name in made else None

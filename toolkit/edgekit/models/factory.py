@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ def imported(name: str) -> tuple[ModuleType, Any]:
     except Exception as error:  # the user's own code raises any
         raise InvalidFile(f"{name}: importing {place} failed: {probe.first_line(error)}") from error
     if not hasattr(module, attribute):
-        functions = [key for key, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == place and key[0] != "_"]
+        functions = [key for key, value in vars(module).items() if isinstance(value, FunctionType) and value.__module__ == place and key[0] != "_"]
         raise InvalidFile(
             f"{name}: {place} has no '{attribute}'; expected one of {', '.join(functions[:8]) or 'its functions, of which it has none'}"
         )

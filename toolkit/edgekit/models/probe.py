@@ -151,13 +151,16 @@ def _shifts(module: nn.Module, inputs: Sequence[ImageSpec], unit: int, radius: i
     return bool(same.abs().max() <= TOLERANCE * before.std().clamp_min(1e-6))
 
 
-def value_range(wrapped: Callable[[tuple[float, float]], nn.Module], channels: int, found: Sizes) -> tuple[float, float] | None:
+def value_range(
+    wrapped: Callable[[tuple[float, float]], nn.Module], channels: int, found: Sizes, only: tuple[int, int] | None = None
+) -> tuple[float, float] | None:
     """The range, of RANGES, in which the network gives a picture back best; None if [0, 1] is as good, or none is good enough to tell.
 
     `wrapped` makes of a range the network of pixels that takes and gives its values.
     """
     side = -(-max(64, found.smallest) // found.multiple_of) * found.multiple_of
-    y, x = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
+    height, width = only or (side, side)
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     waves = [0.5 + 0.35 * torch.sin(3 * x * (i + 2) + 2 * y + i) for i in range(channels)]
     picture = torch.stack(waves)[None]
     scores = {}
@@ -167,12 +170,13 @@ def value_range(wrapped: Callable[[tuple[float, float]], nn.Module], channels: i
         small = nn.functional.avg_pool2d(result, found.scale)
         scores[values] = -10 * float((small - picture).square().mean().clamp_min(1e-12).log10())
     best = max(scores, key=scores.__getitem__)
-    return best if scores[best] >= LEAST_DB and scores[best] >= scores[RANGES[0]] + CLEARLY_DB else None
+    return best if scores[best] >= BACK_DB and scores[RANGES[0]] < STRANGE_DB else None
 
 
 RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
-LEAST_DB, CLEARLY_DB = 18.0, 3.0
-"""How alike input and output must be for a range to be told from [0, 1], and by how much."""
+BACK_DB, STRANGE_DB = 25.0, 20.0
+"""How alike input and output are in the right range at least, and in a wrong one at most: even an untrained residual network gives back most of a picture in
+any range, so [0, 1] stands unless it is clearly strange."""
 
 
 def first_line(error: BaseException) -> str:

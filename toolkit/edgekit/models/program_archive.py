@@ -130,7 +130,9 @@ def _json(data: bytes, name: str, clean: Callable[[Any], Any]) -> bytes:
 
 def _program(found: Any) -> Any:
     """The graph without stack traces, guards and call signatures of inner modules, every text in it held against what its place may hold."""
-    plain = _walk(found, "")
+    # Ranges of derived sizes (4*s0) follow from those of their symbols.
+    ranges = {name: limits for name, limits in found["range_constraints"].items() if _NAME.fullmatch(name)}
+    plain = _walk({**found, "range_constraints": ranges}, "")
     module = plain["graph_module"]
     module["module_call_graph"] = [entry for entry in module["module_call_graph"] if entry["fqn"] == ""]
     return plain

@@ -29,7 +29,7 @@ def contract_of(
     outputs = _outputs(stated, inputs, found)
     _require_same("scale", stated.scale, found.scale)
     probed = [] if stated.scale else [f"scale {found.scale}"]
-    inputs, outputs, ranged = _ranged(network, stated, inputs, outputs, found)
+    inputs, outputs, ranged = _ranged(network, stated, inputs, outputs, found, only)
     pixels = in_pixels(network, inputs, outputs).eval()
     tiling, multiple_of, seen = _tiling(pixels, stated, inputs, found, only)
     named = stated.degrade or ("downscale" if found.scale > 1 else "none")
@@ -90,7 +90,12 @@ def _outputs(stated: ContractFile, inputs: Sequence[ImageSpec], found: probe.Siz
 
 
 def _ranged(
-    network: nn.Module, stated: ContractFile, inputs: tuple[ImageSpec, ...], outputs: tuple[ImageSpec, ...], found: probe.Sizes
+    network: nn.Module,
+    stated: ContractFile,
+    inputs: tuple[ImageSpec, ...],
+    outputs: tuple[ImageSpec, ...],
+    found: probe.Sizes,
+    only: tuple[int, int] | None,
 ) -> tuple[tuple[ImageSpec, ...], tuple[ImageSpec, ...], list[str]]:
     """With the range that fits, where nobody said one; and what was found out."""
     told = [t for t in (*stated.input, *stated.output) if t.range or t.mean or t.std]
@@ -103,7 +108,7 @@ def _ranged(
         def wrapped(values: tuple[float, float]) -> nn.Module:
             return in_pixels(network, *_both(inputs, outputs, values)).eval()
 
-        values = probe.value_range(wrapped, inputs[0].channels, found)
+        values = probe.value_range(wrapped, inputs[0].channels, found, only)
     colours = "" if any(t.colour for t in stated.input) or inputs[0].channels != 3 else ", RGB"
     if values is None:
         return inputs, outputs, [f"values in [0, 1]{colours}: assumed"]
