@@ -39,7 +39,7 @@ public struct ImageContract: Equatable, Sendable {
 }
 
 public enum Colour: String, CaseIterable, Codable, Sendable {
-    case rgb, bgr, grey, luma, mask, scalar
+    case rgb, bgr, grey, luma, mask, scalar, state
 }
 
 /// A pixel v in [0, 1] becomes (v - mean) / std. `mean` and `std` have one value, or one a channel in the order of `colour`.

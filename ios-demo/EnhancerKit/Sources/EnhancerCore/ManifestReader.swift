@@ -11,6 +11,8 @@ extension Manifest {
         let top = JsonField(name, try JsonParser.parse(data, name: name))
         let version = try top.key("manifest")
         guard try version.whole(atLeast: 1) == 1 else { throw version.refusal(expected: "1: this bundle is newer than the app, update the app") }
+        let sampler = try top.key("sampler")
+        guard sampler.value == nil || sampler.value == .null else { throw sampler.refusal(expected: "none: the files are one step of a model, not all of it") }
         let image = try ImageContract(top.key("image"))
         let artifacts = try self.artifacts(top.key("artifacts"), image)
         return Manifest(

@@ -6,6 +6,8 @@ actor CrossNetwork: Enhancer {
     nonisolated let threads: Int? = 1
     private(set) var runs = 0
     private(set) var isClosed = false
+    /// Where the tensors of each run lay.
+    private(set) var places: Set<[UInt]> = []
     /// Instead of the first value of the run of this number (from 1 on).
     private let broken: (run: Int, value: Float)?
     private let failing: Int?
@@ -25,6 +27,7 @@ actor CrossNetwork: Enhancer {
         let broken = broken?.run == runs ? broken : nil
         output.withUnsafeMutableBytes { to in
             input.withUnsafeBytes { from in
+                places.insert([UInt(bitPattern: from.baseAddress), UInt(bitPattern: to.baseAddress)])
                 let source = from.assumingMemoryBound(to: Float.self)
                 let target = to.assumingMemoryBound(to: Float.self)
                 for channel in 0..<3 {

@@ -101,6 +101,10 @@ final class ManifestTests: XCTestCase {
             ("\"halo\": 8,", "", "manifest.json: image.halo is missing; expected a whole number of at least 0"),
             ("\"multiple_of\": 1", "\"multiple_of\": 1e300", "manifest.json: image.multiple_of is 1e+300; expected a whole number of at least 1"),
             ("\"tile\": [\n      128", "\"tile\": [9007199254740991", "manifest.json: image.tile[0] is 9007199254740991; expected at most 16384"),
+            (
+                "\"manifest\": 1,", "\"manifest\": 1, \"sampler\": {},",
+                "manifest.json: sampler is an object; expected none: the files are one step of a model, not all of it"
+            ),
             ("\"tiling\": \"exact\"", "\"tiling\": true", "manifest.json: image.tiling is true; expected one of exact, whole"),
             ("\"manifest\": 1", "\"manifest\": 2", "manifest.json: manifest is 2; expected 1: this bundle is newer than the app, update the app"),
             ("\"file\": \"edsr-coreml-fp16.mlpackage\"", "\"file\": {}", "manifest.json: artifacts[0].file is an object; expected a text"),

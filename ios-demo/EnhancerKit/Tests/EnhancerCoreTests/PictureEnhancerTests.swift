@@ -64,6 +64,15 @@ final class PictureEnhancerTests: XCTestCase {
         XCTAssertEqual(subject.workingBytes(width: 4032), tiles + 3 * 4032 * (128 + 112 * 4))
     }
 
+    /// All tiles of a picture go through the same two pieces of memory.
+    func testTilesShareTheirMemory() async throws {
+        let network = CrossNetwork()
+        _ = try await enhancer(network).enhance(RgbPicture(height: 30, width: 30))
+        let (runs, places) = (await network.runs, await network.places)
+        XCTAssertEqual(runs, 64)
+        XCTAssertEqual(places.count, 1)
+    }
+
     func testCancellation() async throws {
         let network = CrossNetwork(beforeRun: { if $0 == 3 { withUnsafeCurrentTask { $0?.cancel() } } })
         let subject = try enhancer(network)
