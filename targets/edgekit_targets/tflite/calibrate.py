@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor
@@ -16,6 +15,7 @@ from edgekit.quantize import MinMax, RangeEstimator, estimator
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.tflite import flatbuffer
 from edgekit_targets.tflite.flatbuffer import LAYER_KINDS, Graph
+from edgekit_targets.tflite.host import to_file
 
 DEFAULT: Estimator = "min-max"
 
@@ -50,7 +50,7 @@ def ranges(content: bytes, graph: Graph, wanted: Iterable[flatbuffer.Tensor], ti
 
 def _run(interpreter: Interpreter, tile: tuple[Tensor, ...]) -> None:
     for detail, tensor in zip(interpreter.get_input_details(), tile, strict=True):
-        interpreter.set_tensor(detail["index"], np.ascontiguousarray(tensor.permute(0, 2, 3, 1).numpy()))
+        interpreter.set_tensor(detail["index"], to_file(tensor))
     interpreter.invoke()
 
 

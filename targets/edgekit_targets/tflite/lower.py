@@ -72,9 +72,12 @@ def _to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
 
 
 def _convert(network: nn.Module, example: tuple[Tensor, ...]) -> bytes:
-    """The float file: NHWC inputs and outputs."""
-    pictures = [i for i, t in enumerate(example) if t.dim() == 4]
-    wrapped = litert_torch.to_channel_last_io(network, args=pictures, outputs=[0])
+    """The float file: NHWC inputs and outputs, as far as they are pictures."""
+    with torch.no_grad():
+        given = network(*example)
+    results = (given,) if isinstance(given, Tensor) else given
+    pictures, made = ([i for i, t in enumerate(tensors) if t.dim() == 4] for tensors in (example, results))
+    wrapped = litert_torch.to_channel_last_io(network, args=pictures, outputs=made)
     wrapped.training = False  # exported graphs refuse .eval()
     arguments = tuple(t.permute(0, 2, 3, 1).contiguous() if t.dim() == 4 else t for t in example)
     with tempfile.TemporaryDirectory() as folder:
