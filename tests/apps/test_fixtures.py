@@ -17,10 +17,12 @@ from PIL import Image, ImageOps
 from skimage.color import ycbcr2rgb
 
 from edgekit import metrics, tiles
+from edgekit.bundle import encode_golden
 from edgekit.enhance import TileSpec, enhance
 from edgekit.errors import InvalidFile
 from edgekit.manifest import Manifest
 from edgekit.picture import SourcePicture, open_picture, to_pixels
+from edgekit.preparation import to_io
 
 FOLDER = Path(__file__).parents[1] / "fixtures"
 
@@ -344,6 +346,14 @@ def test_selftest_compares(case):
         assert case["psnr_db"] == pytest.approx(metrics.psnr_db(expected, got), abs=read("selftest")["psnr_tolerance_db"])
     assert case["within"] == (case["max_abs_found"] <= case["max_abs"] and case["psnr_db"] >= case["min_psnr_db"])
     assert case["psnr_db"] <= 100
+
+
+@pytest.mark.parametrize("case", cases("selftest", "inputs"))
+def test_golden_inputs(case):
+    """As edgekit itself gives the golden input to a file."""
+    values = torch.from_numpy(array(case["values"], "<f4", (1, 3, case["height"], case["width"])).copy())
+    given = to_io(values, case["dtype"])
+    assert encode_golden(given, case["layout"]) == base64.b64decode(case["tensor"])
 
 
 @pytest.mark.parametrize("case", cases("selftest", "times"))
