@@ -1,4 +1,4 @@
-"""Kotlin's compiler, JUnit, ktlint and, where there is none, a JDK: fetched by package name into one folder. Nothing is installed on the machine.
+"""Kotlin's compiler, JUnit, ktlint and, where there is none, a JDK and a C++ compiler: fetched by package name into one folder. Nothing is installed on the machine.
 
 python tests/toolchains/kotlin.py [FOLDER]       default: build/kotlin; what is there already is kept
 """
@@ -69,9 +69,20 @@ class Kotlin:
     def javac(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return self._run([self.java_home / "bin/javac", *words])
 
+    def shared_library(self, source: Path, out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        """C++ with JNI to a library that the JVM loads. `words` are the compiler's further arguments, after `source`."""
+        command: list[str | Path] = ["g++"]
+        if not shutil.which("g++"):
+            gcc = self.folder / "gcc"
+            command = ["env", f"LD_LIBRARY_PATH={gcc / 'usr/lib/x86_64-linux-gnu'}", gcc / "usr/bin/g++", f"--sysroot={gcc}"]
+        include = [f"-I{self.java_home / 'include'}", f"-I{self.java_home / 'include/linux'}"]
+        return self._run([*command, "-shared", "-fPIC", "-std=c++17", "-O2", "-Wall", *include, source, "-o", out, *words])
+
     def ktlint(self, *words: str | Path, place: Path) -> subprocess.CompletedProcess[str]:
         """Its arguments are patterns of paths relative to `place`, whose .editorconfig holds."""
-        return self._run([self.java_home / "bin/java", *BRIEF, *EXPORTS, "-jar", self.folder / "ktlint/resources/ktlint", "--relative", *words], place=place)
+        return self._run(
+            [self.java_home / "bin/java", *BRIEF, *EXPORTS, "-jar", self.folder / "ktlint/resources/ktlint", "--relative", *words], place=place
+        )
 
     def run_tests(self, jar: Path, classpath: Sequence[Path], reports: Path, properties: dict[str, str] | None = None) -> list[TestCase]:
         """All tests in `jar`, with the system properties `properties`. Raises AssertionError if the runner found none, or broke."""
@@ -150,6 +161,9 @@ def _debian(folder: Path) -> None:
     if not shutil.which("javac"):
         debian.unpack(["default-jdk-headless"], folder / "jdk", missing_only=True)
         _relink(folder / "jdk")
+    if not shutil.which("g++"):
+        debian.unpack(["g++"], folder / "gcc")
+        _relink(folder / "gcc")
     shutil.rmtree(folder / "debian")
 
 
