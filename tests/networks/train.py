@@ -21,7 +21,7 @@ from edgekit.models.contract import Contract
 from edgekit.models.pixels import in_pixels
 
 WEIGHTS = Path(__file__).parent / "weights"
-CROP = 160
+CROP = 144
 MOST_SECONDS = 55.0
 
 

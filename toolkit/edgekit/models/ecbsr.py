@@ -90,7 +90,7 @@ class ECBSR(nn.Module):
         self.upsampler = nn.PixelShuffle(scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.upsampler(self.backbone(x) + x.repeat_interleave(self.scale * self.scale, 1))
+        return self.upsampler(self.backbone(x)) + F.interpolate(x, scale_factor=float(self.scale), mode="nearest")
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:

@@ -28,8 +28,8 @@ class DenseBlock(nn.Module):
             self.add_module(f"conv{i}", nn.Conv2d(channels + (i - 1) * growth, growth if i < 5 else channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        *inner, last = self.children()
-        features = [x]
+        first, *inner, last = self.children()
+        features = [x, F.leaky_relu(first(x), SLOPE)]
         for conv in inner:
             features.append(F.leaky_relu(conv(torch.cat(features, 1)), SLOPE))
         return x + last(torch.cat(features, 1)) * 0.2

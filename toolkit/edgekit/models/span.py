@@ -23,7 +23,7 @@ BLOCKS = 6
 
 
 class Conv3XC(nn.Module):
-    """A 3x3 convolution, (N, I, H, W) -> (N, O, H, W). `eval_conv` is in the authors' files, a copy of what the others give together."""
+    """A 3x3 convolution, (N, I, H, W) -> (N, O, H, W)."""
 
     def __init__(self, inputs: int, outputs: int, gain: int = 2) -> None:
         super().__init__()
@@ -31,7 +31,6 @@ class Conv3XC(nn.Module):
         self.conv = nn.Sequential(
             nn.Conv2d(inputs, inputs * gain, 1), nn.Conv2d(inputs * gain, outputs * gain, 3), nn.Conv2d(outputs * gain, outputs, 1)
         )
-        self.eval_conv = nn.Conv2d(inputs, outputs, 3, padding=1).requires_grad_(False)
 
     def merged(self) -> tuple[Tensor, Tensor]:
         """(weight (O, I, 3, 3), bias (O,)) of the one convolution with the same function."""
@@ -108,9 +107,13 @@ def matches(state: Mapping[str, Tensor]) -> bool:
 
 
 def from_state_dict(state: Mapping[str, Tensor]) -> SPAN:
-    """Builds the network whose width and scale the tensors show. Raises InvalidCheckpoint."""
-    shapes = Shapes(state, "SPAN")
+    """Builds the network whose width and scale the tensors show. Raises InvalidCheckpoint.
+
+    The `eval_conv` in the authors' files is what they last merged; it is made anew from the others.
+    """
+    tensors = {key: value for key, value in state.items() if ".eval_conv." not in key}
+    shapes = Shapes(tensors, "SPAN")
     with torch.device("meta"):
         network = SPAN(shapes.shuffle("upsampler.0.weight", 3), shapes.size("conv_1.sk.weight"), shifted="no_norm" not in state)
-    fit(network, state)
+    fit(network, tensors)
     return network

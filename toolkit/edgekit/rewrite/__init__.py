@@ -27,7 +27,7 @@ from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.instance_norm import instance_norm
 from edgekit.rewrite.merge_branches import merge_branches
-from edgekit.rewrite.nearest import nearest
+from edgekit.rewrite.nearest import nearest_features, nearest_picture
 from edgekit.rewrite.output_padding import output_padding
 from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.prelu import prelu
@@ -49,7 +49,8 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "pad_by_slices": pad_by_slices,
     "instance_norm": instance_norm,
     "bicubic": bicubic,
-    "nearest": nearest,
+    "nearest_features": nearest_features,
+    "nearest_picture": nearest_picture,
     "output_padding": output_padding,
     "prelu": prelu,
     "roll": roll,
