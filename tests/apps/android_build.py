@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import android
+
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "android-demo"
-sys.path.insert(0, str(ROOT / "tests/toolchains"))
-
-import android  # noqa: E402
-
 NO_COMPRESS = (".pte", ".tflite")
 TARGET_API = 36
+NAMESPACE = "edgekit.demo"
 
 
 def sources(module: str) -> Path:
@@ -64,10 +61,8 @@ def compile_modules(kit: android.Android, core: Path, out: Path) -> Modules:
 def link(kit: android.Android, out: Path) -> tuple[Path, Path]:
     """Resources and manifest to an APK and a jar with the class R, as the Gradle plugin would."""
     main = DEMO / "app/src/main"
-    gradle = (DEMO / "app/build.gradle.kts").read_text("utf-8")
-    namespace = re.search(r'namespace = "([\w.]+)"', gradle)[1]
     manifest = out / "AndroidManifest.xml"
-    manifest.write_text((main / "AndroidManifest.xml").read_text("utf-8").replace("<manifest ", f'<manifest package="{namespace}" ', 1), "utf-8")
+    manifest.write_text((main / "AndroidManifest.xml").read_text("utf-8").replace("<manifest ", f'<manifest package="{NAMESPACE}" ', 1), "utf-8")
     done(kit.aapt2("compile", "--dir", main / "res", "-o", out / "resources.zip"))
     base = out / "base.apk"
     versions = ["--min-sdk-version", str(android.MIN_API), "--target-sdk-version", str(TARGET_API), "--version-code", "1", "--version-name", "0.1.0"]

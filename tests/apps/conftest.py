@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,24 @@ def swift():
     except CannotRunHere as reason:
         pytest.skip(str(reason))
     return swift
+
+
+@pytest.fixture(scope="session")
+def android(kotlin):
+    import android
+
+    from edgekit.errors import CannotRunHere
+
+    try:
+        return android.find()
+    except CannotRunHere as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """A real bundle, exported once: see targets/tiny_bundle.py."""
+    sys.path.insert(0, str(ROOT / "tests/targets"))
+    import tiny_bundle
+
+    return tiny_bundle.make(tmp_path_factory.mktemp("tiny"))

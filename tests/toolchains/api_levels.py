@@ -15,7 +15,7 @@ LOWEST, HIGHEST = 26, 32
 """The lowest release that the app runs on; the newest that is declared. What is in none of them counts as HIGHEST + 1."""
 
 _MODULE = re.compile(r"(?:declare|export) module ([\w.]+) \{")
-_CLASS = re.compile(r"export (?:abstract )?class (\w+)(?:<.*?>)?(?: extends ([\w.]+))?(?:<.*?>)?(?: implements (.*?))? \{")
+_CLASS = re.compile(r"export (?:abstract )?class (\w+)(?:<.*?>)? *(?: extends ([\w.]+))?(?:<.*?>)?(?: implements (.*?))? \{")
 _METHOD = re.compile(r"public (?:static )?(?:abstract )?\"?(\w+)\"?(?:<.*?>)?\((.*)\)")
 _FIELD = re.compile(r"public (?:static )?\"?(\w+)\"?: ")
 

@@ -61,13 +61,13 @@ class _ClassFile:
         if "protected" in owner.modifiers:
             flags |= FLAGS["public"]
         parent = self._parent()
-        annotation = [Type("java.lang.annotation.Annotation")] if owner.kind == "@interface" else []
-        interfaces = [self._class(self._binary(t)) for t in (*owner.implements, *annotation)]
+        parents = [*owner.implements, *([Type("java.lang.annotation.Annotation")] if owner.kind == "@interface" else [])]
+        interfaces = [self._class(self._binary(t)) for t in parents]
         body = struct.pack(">HH", self._class(owner.binary), self._class(self._binary(parent)) if parent else 0)
         body += struct.pack(f">H{len(interfaces)}H", len(interfaces), *interfaces)
         body += self._table(self._field(f) for f in owner.fields)
-        body += self._table(self._method(m) for m in [*owner.methods, *self._inherited_abstract()])
-        attributes = self._generics(self._class_signature(parent), "") if parent else []
+        body += self._table(self._method(m) for m in [*owner.methods, *self._enum_methods(), *self._inherited_abstract()])
+        attributes = self._class_generics([parent, *parents]) if parent else []
         body += self._table([*attributes, *self._inner_classes()])
         head = struct.pack(">IHHH", 0xCAFEBABE, 0, JAVA_8, self._pool_next) + self._pool_bytes
         return bytes(head + struct.pack(">H", flags) + body)
@@ -93,7 +93,8 @@ class _ClassFile:
             signature = (
                 f"{self._declared(method.variables)}({''.join(self._signature(p.type) for p in method.parameters)}){self._signature(method.result)}"
             )
-            attributes = self._generics(signature, descriptor)
+            plain = f"({''.join(self._descriptor(p.type) for p in method.parameters)}){self._descriptor(method.result)}"
+            attributes = self._generics(signature, plain)
             if method.throws:
                 thrown = [struct.pack(">H", self._class(self._erased(t))) for t in method.throws]
                 attributes.append(self._attribute("Exceptions", self._table(thrown)))
@@ -128,6 +129,15 @@ class _ClassFile:
         """The hidden first parameter of an inner class's constructor."""
         inner = "." in self._owner.name and self._owner.kind == "class" and "static" not in self._owner.modifiers
         return [Parameter(Type(self._owner.dotted.rpartition(".")[0]))] if inner and method.name == "<init>" else []
+
+    def _enum_methods(self) -> list[Method]:
+        """What every enum has, and some files leave out."""
+        if self._owner.kind != "enum":
+            return []
+        modifiers, own = frozenset({"public", "static"}), self._owner.dotted
+        values = Method("values", modifiers, (), Type(own, (), 1), (), nullable=False)
+        value_of = Method("valueOf", modifiers, (), Type(own), (Parameter(Type("java.lang.String")),), nullable=False)
+        return [method for method in (values, value_of) if all(m.name != method.name for m in self._owner.methods)]
 
     def _inherited_abstract(self) -> Iterator[Method]:
         """What a concrete class implements without its file saying so: overrides that add nothing are left out there."""
@@ -217,8 +227,9 @@ class _ClassFile:
         found = self._classes.get(bound.name)
         return found is not None and found.kind == "interface"
 
-    def _class_signature(self, parent: Type) -> str:
-        return self._declared(self._owner.variables) + self._signature(parent) + "".join(map(self._signature, self._owner.implements))
+    def _class_generics(self, parents: list[Type]) -> list[bytes]:
+        signature = self._declared(self._owner.variables) + "".join(map(self._signature, parents))
+        return self._generics(signature, "".join(map(self._descriptor, parents)))
 
     # The constant pool and attributes
 

@@ -29,7 +29,7 @@ class CameraChoice(
 
 /** Hears on the camera's thread. */
 interface CameraListener {
-    /** Must be closed, soon: the camera stops when three are open. */
+    /** `frame` is closed after the call. */
     fun onFrame(frame: Image)
 
     fun onPicture(jpeg: ByteArray)
@@ -57,7 +57,7 @@ class Camera(
     private var isClosed = false
 
     init {
-        frames.setOnImageAvailableListener({ reader -> reader.acquireLatestImage()?.let(listener::onFrame) }, handler)
+        frames.setOnImageAvailableListener({ reader -> reader.acquireLatestImage()?.use(listener::onFrame) }, handler)
         pictures.setOnImageAvailableListener({ reader -> reader.acquireLatestImage()?.use { listener.onPicture(bytes(it)) } }, handler)
         handler.post { attempt { manager.openCamera(choice.id, Opening(), handler) } }
     }
@@ -153,7 +153,9 @@ class Camera(
     }
 
     companion object {
-        private const val FRAMES = 3
+
+        /** acquireLatestImage needs one beside that which is in use. */
+        private const val FRAMES = 2
         private const val FINDER_PIXELS = 1920L * 1080
         private const val PICTURE_PIXELS = 13_000_000L
 

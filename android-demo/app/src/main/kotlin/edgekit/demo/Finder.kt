@@ -128,20 +128,15 @@ class Finder(
         model: Pair<ModelSession, ImageContract>,
     ) {
         val (session, image) = model
-        liveSession = session
         live = LivePreview(scope, session, image, ::orientation, this)
         thermal.listen()
         thermal.state?.let { live?.thermal(it) }
         enhanced.visibility = View.VISIBLE
     }
 
-    private var liveSession: ModelSession? = null
-
     private fun stopLive() {
         live?.stop()
         live = null
-        liveSession?.close()
-        liveSession = null
         thermal.close()
         enhanced.setImageDrawable(null)
         enhanced.visibility = View.GONE
@@ -173,7 +168,7 @@ class Finder(
     override fun surfaceDestroyed(holder: SurfaceHolder) = stop()
 
     override fun onFrame(frame: Image) {
-        live?.frame(frame) ?: frame.close()
+        live?.frame(frame)
     }
 
     override fun onPicture(jpeg: ByteArray) {

@@ -18,7 +18,7 @@ class Thermal(
 
     /** From now on `changed` hears of changes, on the main thread, and of the state as it is. */
     fun listen() {
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q && listener == null) listener = listen(power)
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q && listener == null) listener = register(power)
     }
 
     override fun close() {
@@ -27,7 +27,7 @@ class Thermal(
     }
 
     @TargetApi(Build.VERSION_CODES.Q)
-    private fun listen(power: PowerManager): AutoCloseable {
+    private fun register(power: PowerManager): AutoCloseable {
         val listening = PowerManager.OnThermalStatusChangedListener { changed(named(it)) }
         power.addThermalStatusListener(context.mainExecutor, listening)
         return AutoCloseable { power.removeThermalStatusListener(listening) }

@@ -10,6 +10,7 @@ import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
 import java.io.File
 import java.nio.ByteBuffer
+import java.nio.ByteOrder
 
 /** A .pte file in ExecuTorch. The file stays mapped while this is open. */
 class ExecuTorchEnhancer private constructor(
@@ -55,7 +56,7 @@ class ExecuTorchEnhancer private constructor(
     ) {
         from.copyDataIntoUnsigned(to)
     } else {
-        from.copyDataInto(to.order(java.nio.ByteOrder.nativeOrder()).asFloatBuffer())
+        from.copyDataInto(to.order(ByteOrder.nativeOrder()).asFloatBuffer())
     }
 
     private inline fun <T> failing(
