@@ -80,8 +80,7 @@ def _put(graph: GraphModule, first: Conv, second: Conv, factor: int, weight: Ten
     graph.graph.erase_node(second.node)
     new = replace_conv(graph, first, weight, bias, name=name, source=source)
     new.meta.pop("val", None)
-    if "val" in second.node.meta:
-        behind.meta["val"] = second.node.meta["val"]
+    (new if behind is first.node else behind).meta["val"] = second.node.meta.get("val")
 
 
 def _constant_input(conv: Conv) -> Conv:
