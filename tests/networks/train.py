@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from tiny_networks import SHIPPED, TINY
+from tiny_networks import TINY
 from torch import Tensor, nn
 
 import edgekit_calibration
@@ -20,6 +20,9 @@ from edgekit.models import architectures
 from edgekit.models.contract import Contract
 from edgekit.models.pixels import in_pixels
 
+RESTORERS = (
+    "edsr-bicubic", "srresnet", "rdn", "rrdbnet", "espcn", "srvgg", "span", "ecbsr", "dncnn", "nafnet", "restormer", "swinir",
+)  # fmt: skip
 WEIGHTS = Path(__file__).parent / "weights"
 CROP = 144
 MOST_SECONDS = 55.0
@@ -81,8 +84,8 @@ def quality(name: str) -> tuple[float, float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*(name for name in TINY if name not in SHIPPED), []])
+    parser.add_argument("names", nargs="*", choices=[*RESTORERS, []])
     parser.add_argument("--seconds", type=float, default=MOST_SECONDS)
     arguments = parser.parse_args()
-    for name in arguments.names or (name for name in TINY if name not in SHIPPED):
+    for name in arguments.names or RESTORERS:
         fit(name, arguments.seconds)
