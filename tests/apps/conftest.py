@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,6 @@ def android(kotlin):
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """A real bundle, exported once: see targets/tiny_bundle.py."""
-    sys.path.insert(0, str(ROOT / "tests/targets"))
     import tiny_bundle
 
     return tiny_bundle.make(tmp_path_factory.mktemp("tiny"))

@@ -54,7 +54,7 @@ WRONG = {
     "fun f(stream: java.io.InputStream) = stream.readAllBytes()": "unresolved reference 'readAllBytes'",
     "val g = edgekit.demo.R.layout.activity_other": "unresolved reference 'activity_other'",
     "val h = org.pytorch.executorch.Module.load(5)": "actual type is 'Int', but 'String!' was expected",
-    "fun i(enhancer: edgekit.core.Enhancer) = enhancer.run(1)": "actual type is 'Int', but 'ByteBuffer' was expected",
+    "fun i(artifact: edgekit.core.Artifact): Int = artifact.name": "expected 'Int', actual 'String'",
     "class J(c: android.content.Context) : android.view.View(c) { override fun onPaint(x: android.graphics.Canvas) = Unit }": "'onPaint' overrides nothing",
 }
 
@@ -171,7 +171,7 @@ def test_what_the_system_reads_of_it(android, apk):
     assert "targetSdkVersion:'36'" in said
     assert re.findall(r"uses-permission: name='([\w.]+)'", said) == ["android.permission.CAMERA"], "no INTERNET, nothing else"
     assert "launchable-activity: name='edgekit.demo.MainActivity'" in said
-    assert "uses-feature-not-required: name='android.hardware.camera.any'" in said
+    assert not re.findall(r"uses-feature: name='(android\.hardware\.camera[\w.]*)'", said), "devices without a camera can pick pictures"
     assert "native-code: 'arm64-v8a'" in said
 
 
@@ -203,7 +203,7 @@ def data_offset(apk: Path, entry: zipfile.ZipInfo) -> int:
 
 
 def test_alignment_is_as_the_installer_wants_it(android, apk):
-    assert "Verification succesful" in done(android.zipalign("-c", "-v", "-p", "4", apk))
+    assert re.search("Verification succes+ful", done(android.zipalign("-c", "-v", "-p", "4", apk)))
 
 
 def test_the_dex_holds_all_modules(android, apk):

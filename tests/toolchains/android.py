@@ -103,8 +103,8 @@ class Android:
         return str(found[0]) if found else name
 
     def _libraries(self) -> dict[str, str]:
-        libraries = self.folder / "debian/usr/lib/x86_64-linux-gnu"
-        return {"LD_LIBRARY_PATH": f"{libraries / 'android'}:{libraries}"}
+        libraries = self.folder / "debian/usr/lib"
+        return {"LD_LIBRARY_PATH": f"{libraries / 'x86_64-linux-gnu/android'}:{libraries / 'x86_64-linux-gnu'}:{libraries}:{libraries / 'p7zip'}"}
 
 
 def find(folder: Path = FOLDER) -> Android:

@@ -1,6 +1,7 @@
 package edgekit.demo
 
 import android.app.Activity
+import android.content.Intent
 import android.os.Bundle
 import android.view.View
 import android.widget.Button
@@ -44,7 +45,13 @@ class SelfTestActivity : Activity() {
             showChoices(Role.PREVIEW, findViewById(R.id.preview_artifacts), findViewById(R.id.preview_line))
             showChoices(Role.CAPTURE, findViewById(R.id.capture_artifacts), findViewById(R.id.capture_line))
         }
-        if (savedInstanceState == null && intent.getBooleanExtra(EXTRA_RUN, false)) testWanted(intent.getStringExtra(EXTRA_ROLE))
+        if (savedInstanceState == null) testIfWanted(intent)
+    }
+
+    /** Started again while it is on top. */
+    override fun onNewIntent(intent: Intent) {
+        super.onNewIntent(intent)
+        testIfWanted(intent)
     }
 
     override fun onDestroy() {
@@ -52,7 +59,9 @@ class SelfTestActivity : Activity() {
         super.onDestroy()
     }
 
-    private fun testWanted(name: String?) {
+    private fun testIfWanted(intent: Intent) {
+        if (!intent.getBooleanExtra(EXTRA_RUN, false)) return
+        val name = intent.getStringExtra(EXTRA_ROLE)
         val roles = if (name == null) Role.values().toList() else Role.values().filter { it.label == name }
         if (roles.isEmpty()) status.text = getString(R.string.no_such_role, name) else test(roles)
     }
