@@ -70,8 +70,8 @@ def fixed(module: nn.Module, inputs: Sequence[ImageSpec], only: tuple[int, int])
 def sizes(module: nn.Module, inputs: Sequence[ImageSpec], multiple_of: int | None = None) -> Sizes:
     """Finds by trying what input sides `module` takes (only multiples of `multiple_of`, if given). Raises InvalidFile with what the network itself said."""
     complaint: Exception | None = None
-    for least in SIDES:
-        for unit in (multiple_of,) if multiple_of else MULTIPLES:
+    for unit in (multiple_of,) if multiple_of else MULTIPLES:
+        for least in SIDES:
             side = -(-least // unit) * unit
             try:
                 shapes = [_measured(module, inputs, *pair) for pair in ((side, side + unit), (side + unit, side))]

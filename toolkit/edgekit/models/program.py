@@ -25,14 +25,14 @@ class Program(nn.Module):
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
-        self.graph = graph
+        self.program = graph
 
     def train(self, mode: bool = True) -> Program:
         self.training = mode
         return self
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return self.graph(*inputs)
+        return self.program(*inputs)
 
 
 def load(path: Path, contract: Path | None = None) -> Enhancer:

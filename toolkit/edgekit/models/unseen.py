@@ -60,13 +60,13 @@ def _inputs(network: nn.Module, stated: ContractFile, only: tuple[int, int] | No
     tensor = stated.input[0]
     grey = replace(inputs[0], channels=1, colour="grey", mean=inputs[0].mean[:1], std=inputs[0].std[:1])
     choices = [inputs] if tensor.channels or tensor.colour or len(inputs) > 1 else [inputs, (grey,)]
-    for number, choice in enumerate(choices, 1):
+    faults = []
+    for choice in choices:
         try:
             return choice, probe.fixed(network, choice, only) if only else probe.sizes(network, choice, stated.multiple_of)
-        except InvalidFile:
-            if number == len(choices):
-                raise
-    raise AssertionError("no choice of inputs")
+        except InvalidFile as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def _outputs(stated: ContractFile, inputs: Sequence[ImageSpec], found: probe.Sizes) -> tuple[ImageSpec, ...]:
