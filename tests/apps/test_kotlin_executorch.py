@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -65,6 +66,16 @@ def test_whole_pictures_are_equal_to_pythons(desk, bundles, artifact, height, wi
     assert np.array_equal(got.reshape(expected.shape), expected)
 
 
+def damage(bundle: Path, *, known: bool) -> None:
+    """Puts the first kilobytes of one file in another's place; with `known` the manifest describes it as it is then."""
+    file = bundle / f"{ARTIFACTS[0]}.pte"
+    file.write_bytes((bundle / f"{ARTIFACTS[1]}.pte").read_bytes()[:2000])
+    if known:
+        described = json.loads((bundle / "manifest.json").read_text("utf-8"))
+        described["artifacts"][0] |= {"bytes": 2000, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        (bundle / "manifest.json").write_text(json.dumps(described), "utf-8")
+
+
 def self_test(desk: desktop.Desk, bundle: Path, report: Path) -> dict:
     done = desk.run("self-test", bundle, report)
     assert done.returncode == 0, done.stdout
@@ -89,14 +100,17 @@ def test_bytes_in_and_out_pass_the_self_test(desk, bundles, tmp_path):
 
 def test_a_damaged_file_fails_the_self_test_and_the_rest_is_measured(desk, bundles, tmp_path):
     bundle = shutil.copytree(bundles[ARTIFACTS[0]], tmp_path / "bundle")
-    file = bundle / f"{ARTIFACTS[0]}.pte"
-    file.write_bytes(b"not a program".ljust(100))
+    original = shutil.copytree(bundle, tmp_path / "original")
+    damage(bundle, known=False)
     broken, sound = self_test(desk, bundle, tmp_path / "report.json")["artifacts"]
     assert broken["golden"] is None and broken["latency"] is None
-    assert "ExecuTorch cannot load it" in broken["why_not"]["golden"]
+    assert broken["why_not"]["golden"].endswith("; not run")
     assert sound["golden"]["within"]
-    read = CliRunner().invoke(app, ["validate", str(bundles[ARTIFACTS[0]]), "--device-report", str(tmp_path / "report.json")])
+    read = CliRunner().invoke(app, ["validate", str(original), "--device-report", str(tmp_path / "report.json")])
     assert read.exit_code == 1, read.output
+    damage(bundle, known=True)
+    broken, _ = self_test(desk, bundle, tmp_path / "report.json")["artifacts"]
+    assert "ExecuTorch cannot load it, error " in broken["why_not"]["golden"]
 
 
 def test_what_cannot_run_is_refused_in_one_line(desk, bundles, tmp_path):
@@ -105,7 +119,10 @@ def test_what_cannot_run_is_refused_in_one_line(desk, bundles, tmp_path):
     words = ("4", "4", tmp_path / "picture.rgb", tmp_path / "out.rgb")
     none = desk.run("enhance", bundle, "nobody", *words)
     assert (none.returncode, none.stdout) == (2, f"error: no artifact 'nobody' in [{', '.join(ARTIFACTS[:2])}]")
-    (bundle / f"{ARTIFACTS[0]}.pte").write_bytes((bundle / f"{ARTIFACTS[1]}.pte").read_bytes()[:2000])
+    damage(bundle, known=False)
+    other = desk.run("enhance", bundle, ARTIFACTS[0], *words)
+    assert (other.returncode, other.stdout) == (2, f"error: {ARTIFACTS[0]}.pte is not the file that the manifest describes")
+    damage(bundle, known=True)
     damaged = desk.run("enhance", bundle, ARTIFACTS[0], *words)
     assert damaged.returncode == 2 and damaged.stdout.startswith(f"error: {ARTIFACTS[0]}.pte: ExecuTorch cannot load it, error "), damaged.stdout
     (bundle / "manifest.json").write_text('{"manifest": 1}')

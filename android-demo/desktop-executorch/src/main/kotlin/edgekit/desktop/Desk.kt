@@ -47,6 +47,8 @@ private class Bundle(val folder: File) {
     val manifest get() = opened.manifest
 
     fun file(artifact: Artifact) = File(folder, artifact.file)
+
+    fun sha256(artifact: Artifact) = file(artifact).inputStream().use { Sha256.of(it) }
 }
 
 private fun enhance(
@@ -59,6 +61,7 @@ private fun enhance(
 ) {
     val manifest = bundle.manifest
     val artifact = manifest.artifacts.find { it.name == name } ?: throw EnhancerException("no artifact '$name' in ${manifest.artifacts.map { it.name }}")
+    if (bundle.sha256(artifact) != artifact.sha256) throw EnhancerException("${artifact.file} is not the file that the manifest describes")
     val result = RgbPicture(height * manifest.image.scale, width * manifest.image.scale)
     Stopwatch(DesktopEnhancer(bundle.file(artifact))).use { model ->
         val enhancer = PictureEnhancer(model, artifact, manifest.image)
@@ -91,8 +94,7 @@ private fun selfTest(bundle: Bundle): DeviceReport {
     val manifest = bundle.manifest
     val reports =
         manifest.artifacts.filter { it.backend == "executorch" }.map { artifact ->
-            val sha256 = bundle.file(artifact).inputStream().use { Sha256.of(it) }
-            SelfTest(bundle.opened, Desk).run(artifact, sha256, "ExecuTorch XNNPACK") { DesktopEnhancer(bundle.file(artifact)) }
+            SelfTest(bundle.opened, Desk).run(artifact, bundle.sha256(artifact), "ExecuTorch XNNPACK") { DesktopEnhancer(bundle.file(artifact)) }
         }
     val system = listOf("os.name", "os.version").joinToString(" ") { System.getProperty(it) }
     val device = Device("", "desktop", system, System.getProperty("os.arch"), null)

@@ -24,7 +24,7 @@ class SelfTest(
 ) {
     /**
      * `sha256` is of the file as the app read it, `runtime` such as "ExecuTorch 1.1 XNNPACK". `open` opens the file, which is closed again; what it throws is the
-     * reason that nothing was measured. `progress` (runs done, runs in all) may throw to stop. What cannot be measured is null in the result, with the reason.
+     * reason that nothing was measured. A file that is not the manifest's is not opened: a runtime that trusts a damaged one ends the whole app. `progress` (runs done, runs in all) may throw to stop. What cannot be measured is null in the result, with the reason.
      *
      * Peak memory is how far the process's peak lies above what was resident before the file was opened: whatever else the app does meanwhile counts too.
      */
@@ -40,6 +40,7 @@ class SelfTest(
         var golden: GoldenResult? = null
         var latency: LatencyResult? = null
         try {
+            if (sha256 != artifact.sha256) throw InvalidFile("the file has sha256 ${sha256.take(12)}, the manifest says ${artifact.sha256.take(12)}; not run")
             val input = input(artifact)
             val output = tensorBuffer(artifact.output)
             val residentMb = probe.residentMemoryMb()

@@ -44,7 +44,7 @@ class SelfTestTest {
         val network = TestNetwork(4, 6)
         network.onRun = { phone.ns += 5_000_000L + 1_000_000L * (network.runs % 3) }
         val progress = ArrayList<Int>()
-        val report = SelfTest(bundle(), phone, runs = 6, warmUp = 2).run(artifact(), "a".repeat(64), "Test 1", { done, _ -> progress += done }) { network }
+        val report = SelfTest(bundle(), phone, runs = 6, warmUp = 2).run(artifact(), artifact().sha256, "Test 1", { done, _ -> progress += done }) { network }
         assertEquals(GoldenResult(true, true, 0.0, 100.0), report.golden)
         assertEquals(LatencyResult(6.0, 7.0, 6, 1, 45.5), report.latency)
         assertEquals(listOf(1, 2, 3, 4, 5, 6), progress)
@@ -75,7 +75,7 @@ class SelfTestTest {
             }
         val out = TensorSpec("out", listOf(1, 4, 6, 3), Layout.NHWC, DType.FLOAT32, ValueRange(0.0, 1.0))
         val artifact = artifact().copy(input = spec, output = out)
-        val report = SelfTest(bundle(listOf(1, 3, 4, 6), values), Phone(), 1, 0).run(artifact, "", "") { copying }
+        val report = SelfTest(bundle(listOf(1, 3, 4, 6), values), Phone(), 1, 0).run(artifact, artifact.sha256, "") { copying }
         assertEquals(List(72) { bytes[it / 3 + 24 * (it % 3)] }, seen)
         assertEquals(true, report.golden?.bitEqual)
         assertNull(report.latency?.threads)
@@ -105,7 +105,7 @@ class SelfTestTest {
         val half = run { network }
         assertTrue(half.golden?.bitEqual == true && network.isClosed)
         assertEquals(mapOf("latency" to "out of memory"), half.whyNot)
-        val without = SelfTest(bundle().let { ModelBundle(manifest(null), it::open) }, Phone()).run(artifact(), "", "") { TestNetwork(4, 6) }
+        val without = SelfTest(bundle().let { ModelBundle(manifest(null), it::open) }, Phone()).run(artifact(), artifact().sha256, "") { TestNetwork(4, 6) }
         assertEquals(mapOf("golden" to "the bundle holds no golden output for it"), without.whyNot)
         assertTrue(without.latency != null)
     }
@@ -114,14 +114,21 @@ class SelfTestTest {
     fun alteredGoldenFilesAreNoProof() {
         val bundle = bundle()
         files.getValue("golden/out.bin")[5] = 1
-        val report = SelfTest(bundle, Phone()).run(artifact(), "", "") { TestNetwork(4, 6) }
+        val report = SelfTest(bundle, Phone()).run(artifact(), artifact().sha256, "") { TestNetwork(4, 6) }
         assertTrue(report.golden == null && report.whyNot.getValue("golden").startsWith("golden/out.bin: has sha256 "))
         files["golden/in.bin"] = ByteArray(3)
-        val other = SelfTest(bundle, Phone()).run(artifact(), "", "") { TestNetwork(4, 6) }
+        val other = SelfTest(bundle, Phone()).run(artifact(), artifact().sha256, "") { TestNetwork(4, 6) }
         assertEquals("golden/in.bin: has 3 bytes, the manifest says 288; expected an unaltered bundle: copy it again", other.whyNot["latency"])
     }
 
-    private fun run(open: () -> Enhancer): ArtifactReport = SelfTest(bundle(), Phone(), 2, 1).run(artifact(), "", "Test 1", open = open)
+    @Test
+    fun anotherFileIsNotOpened() {
+        val report = SelfTest(bundle(), Phone()).run(artifact(), "a".repeat(64), "Test 1") { throw AssertionError("opened") }
+        assertEquals("a".repeat(64), report.sha256)
+        assertEquals(listOf("golden", "latency").associateWith { "the file has sha256 aaaaaaaaaaaa, the manifest says 000000000000; not run" }, report.whyNot)
+    }
+
+    private fun run(open: () -> Enhancer): ArtifactReport = SelfTest(bundle(), Phone(), 2, 1).run(artifact(), artifact().sha256, "Test 1", open = open)
 
     private fun artifact() = TestNetwork.artifact(4, 6)
 
