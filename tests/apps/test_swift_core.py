@@ -123,3 +123,17 @@ def test_untidy_sources_are_seen(swift):
     untidy.write_text("func  untidy( ) { let x = 1; print(x) }\n", "utf-8")
     done = swift.run("swift-format", "lint", "--strict", "--configuration", str(DEMO / ".swift-format"), str(untidy))
     assert done.returncode == 1 and "Untidy.swift:1" in done.stderr, done.stderr
+
+
+def test_a_crash_is_seen():
+    """What XCTest said when Foundation's JSON decoder ended the process."""
+    from swift import cases_of
+
+    said = """Test Case 'ManifestTests.testGoldenGood' started at 2026-11-21 20:29:43.6
+Test Case 'ManifestTests.testGoldenGood' passed (0.048 seconds)
+Test Case 'ManifestTests.testHostileBytes' started at 2026-11-21 20:29:43.7
+FoundationEssentials/JSONDecoder.swift:777: Fatal error: 'try!' expression unexpectedly raised an error
+"""
+    fine, broken = cases_of(said)
+    assert fine == TestCase("ManifestTests", "testGoldenGood", None)
+    assert (broken.suite, broken.name) == ("ManifestTests", "testHostileBytes") and broken.problem and "Fatal error" in broken.problem

@@ -109,7 +109,7 @@ def run_tests(package: Path, environment: Mapping[str, str] | None = None, only:
     settings = [f"{key}={value}" for key, value in (environment or {}).items()]
     done = run("env", *settings, *words, *(["--filter", only] if only else []), cwd=package, scratch=scratch)
     said = done.stdout + done.stderr
-    found = _cases(said)
+    found = cases_of(said)
     assert found and (done.returncode == 0 or any(case.problem for case in found)), f"swift test ended with status {done.returncode}:\n{said[-5000:]}"
     return found
 
@@ -118,7 +118,7 @@ def _build_folder(package: Path, scratch: Path | None) -> Path:
     return (scratch or FOLDER / "scratch").resolve() / package.name
 
 
-def _cases(said: str) -> list[TestCase]:
+def cases_of(said: str) -> list[TestCase]:
     """A test that started and did not end took the process with it; what the process said last is its problem."""
     problems = {}
     for name, problem in re.findall(r": (?:error: )?(\w+\.\w+) : (.*)", said):

@@ -118,9 +118,9 @@ public struct PixelCodec: Sendable {
         }
     }
 
-    /// Both comparisons are false for not-a-number.
+    /// A value in [0, 1] as a byte; others are clamped. Both comparisons are false for not-a-number, which becomes 0.
     @inline(__always)
-    private static func byte(_ value: Float) -> UInt8 {
+    static func byte(_ value: Float) -> UInt8 {
         let atLeast: Float = value > 0 ? value : 0
         let clamped: Float = atLeast < 1 ? atLeast : 1
         return UInt8(truncatingIfNeeded: Int32(clamped * 255 + 0.5))

@@ -103,10 +103,7 @@ public struct SelfTest: Sendable {
             throw EnhancerError.invalidFile("the bundle holds no golden output of \(artifact.name)")
         }
         let given = bundle.manifest.golden.input
-        let numbers = try bundle.read(given).reordered(given.shape, itemBytes: given.dtype.bytes, from: given.layout, to: artifact.input.layout)
-        guard given.dtype == artifact.input.dtype, numbers.shape == artifact.input.shape else {
-            throw EnhancerError.invalidFile("golden input is \(given.dtype) of \(given.shape); expected \(artifact.input.dtype) of \(artifact.input.shape)")
-        }
+        let input = try Tensor(golden: given, bytes: bundle.read(given), for: artifact.input)
         let output = golden.output
         guard output.dtype == artifact.output.dtype, output.shape == artifact.output.shape, output.layout == artifact.output.layout else {
             throw EnhancerError.invalidFile(
@@ -115,31 +112,6 @@ public struct SelfTest: Sendable {
         guard output.dtype == .float32 || output.dtype == .uint8 else {
             throw EnhancerError.invalidFile("golden output is \(output.dtype); expected float32 or uint8")
         }
-        return GoldenPair(
-            input: try Tensor(artifact.input, bytes: numbers.bytes), expected: try bundle.read(output), maxAbs: golden.maxAbs, minPsnrDb: golden.minPsnrDb)
-    }
-}
-
-extension [UInt8] {
-    /// A tensor's bytes in another layout, and its shape then. Tensors of other than four dimensions have no layout: they stay as they are.
-    fileprivate func reordered(_ shape: [Int], itemBytes: Int, from: Layout, to: Layout) -> (bytes: [UInt8], shape: [Int]) {
-        guard from != to, shape.count == 4 else { return (self, shape) }
-        let order = to == .nhwc ? [0, 2, 3, 1] : [0, 3, 1, 2]
-        let sides = order.map { shape[$0] }
-        let steps = [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1]
-        let by = order.map { steps[$0] }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count)
-        for a in 0..<sides[0] {
-            for b in 0..<sides[1] {
-                for c in 0..<sides[2] {
-                    for d in 0..<sides[3] {
-                        let start = (a * by[0] + b * by[1] + c * by[2] + d * by[3]) * itemBytes
-                        bytes += self[start..<start + itemBytes]
-                    }
-                }
-            }
-        }
-        return (bytes, sides)
+        return GoldenPair(input: input, expected: try bundle.read(output), maxAbs: golden.maxAbs, minPsnrDb: golden.minPsnrDb)
     }
 }

@@ -15,6 +15,15 @@ final class SelfTestTests: XCTestCase {
         var psnrDb: Double?
     }
 
+    private struct Input: Decodable {
+        var height: Int
+        var width: Int
+        var values: Data
+        var layout: String
+        var dtype: String
+        var tensor: Data
+    }
+
     private struct Times: Decodable {
         var ms: [Double]
         var medianMs: Double
@@ -24,6 +33,7 @@ final class SelfTestTests: XCTestCase {
     private struct File: Decodable {
         var psnrToleranceDb: Double
         var compare: [Comparison]
+        var inputs: [Input]
         var times: [Times]
     }
 
@@ -45,6 +55,22 @@ final class SelfTestTests: XCTestCase {
         let found = GoldenResult(expected: [0, 100, 255, 7], got: [0, 151, 255, 7], dtype: .uint8, maxAbs: 0.2, minPsnrDb: 0)
         XCTAssertEqual(try XCTUnwrap(found.maxAbs), 0.2, accuracy: 1e-12)
         XCTAssertEqual(try XCTUnwrap(found.psnrDb), 20, accuracy: 1e-9)
+    }
+
+    func testGoldenInputs() throws {
+        let file: File = try Fixtures.read("selftest.json")
+        XCTAssertEqual(file.inputs.count, 4)
+        for test in file.inputs {
+            let layout = try XCTUnwrap(Layout(rawValue: test.layout))
+            let shape = layout == .nchw ? [1, 3, test.height, test.width] : [1, test.height, test.width, 3]
+            let spec = TensorSpec(name: "", shape: shape, layout: layout, dtype: try XCTUnwrap(DType(rawValue: test.dtype)))
+            let golden = GoldenTensor(
+                file: "", shape: [1, 3, test.height, test.width], layout: .nchw, dtype: .float32, bytes: test.values.count, sha256: "")
+            XCTAssertEqual(try Tensor(golden: golden, bytes: test.values.bytes, for: spec).bytes, test.tensor.bytes, "\(spec)")
+            var other = golden
+            other.shape = [1, 3, test.width, test.height]
+            XCTAssertThrowsError(try Tensor(golden: other, bytes: test.values.bytes, for: spec)) { XCTAssert("\($0)".contains("golden input is"), "\($0)") }
+        }
     }
 
     func testGoldenTimes() throws {
