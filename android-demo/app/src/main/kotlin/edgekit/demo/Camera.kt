@@ -7,6 +7,7 @@ import android.hardware.camera2.CameraCaptureSession
 import android.hardware.camera2.CameraCharacteristics
 import android.hardware.camera2.CameraDevice
 import android.hardware.camera2.CameraManager
+import android.hardware.camera2.CaptureFailure
 import android.hardware.camera2.CaptureRequest
 import android.media.Image
 import android.media.ImageReader
@@ -54,6 +55,7 @@ class Camera(
     private val pictures = reader(choice.pictures, ImageFormat.JPEG, 1)
     private var device: CameraDevice? = null
     private var session: CameraCaptureSession? = null
+    private var wantedTurn: Int? = null
     private var isClosed = false
 
     init {
@@ -62,16 +64,22 @@ class Camera(
         handler.post { attempt { manager.openCamera(choice.id, Opening(), handler) } }
     }
 
-    /** `turn`: degrees clockwise that make the picture upright; they are noted in its EXIF data. */
+    /** As soon as the camera is ready. `turn`: degrees clockwise that make the picture upright; they are noted in its EXIF data. */
     fun takePicture(turn: Int) {
         handler.post {
-            attempt {
-                val current = session ?: throw IllegalStateException("the camera is not ready")
-                val request = current.device.createCaptureRequest(CameraDevice.TEMPLATE_STILL_CAPTURE)
-                request.addTarget(pictures.surface)
-                request.set(CaptureRequest.JPEG_ORIENTATION, turn)
-                current.capture(request.build(), null, handler)
-            }
+            wantedTurn = turn
+            takeWanted()
+        }
+    }
+
+    private fun takeWanted() {
+        val (current, turn) = (session ?: return) to (wantedTurn ?: return)
+        wantedTurn = null
+        attempt {
+            val request = current.device.createCaptureRequest(CameraDevice.TEMPLATE_STILL_CAPTURE)
+            request.addTarget(pictures.surface)
+            request.set(CaptureRequest.JPEG_ORIENTATION, turn)
+            current.capture(request.build(), Taking(), handler)
         }
     }
 
@@ -125,9 +133,18 @@ class Camera(
                 request.set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
                 session.setRepeatingRequest(request.build(), null, handler)
             }
+            takeWanted()
         }
 
         override fun onConfigureFailed(session: CameraCaptureSession) = fail("the camera does not take these sizes together")
+    }
+
+    private inner class Taking : CameraCaptureSession.CaptureCallback() {
+        override fun onCaptureFailed(
+            session: CameraCaptureSession,
+            request: CaptureRequest,
+            failure: CaptureFailure,
+        ) = fail("the picture could not be taken (reason ${failure.reason})")
     }
 
     private inline fun attempt(work: () -> Unit) {
