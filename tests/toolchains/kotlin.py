@@ -159,7 +159,7 @@ def _debian(folder: Path) -> None:
     shutil.copyfile(unpacked / "usr/share/java" / JUNIT, folder / "java" / JUNIT)
     shutil.rmtree(unpacked)
     if not shutil.which("javac"):
-        debian.unpack(["default-jdk-headless"], folder / "jdk", missing_only=True)
+        debian.unpack(["default-jdk-headless"], folder / "jdk")
         _relink(folder / "jdk")
     if not shutil.which("g++"):
         debian.unpack(["g++"], folder / "gcc")
