@@ -99,14 +99,47 @@ class Guards(private val power: PowerManager) {
 """
 
 
-def test_a_missing_guard_is_seen(android, tmp_path):
-    (tmp_path / "Guards.kt").write_text(GUARDS)
-    done(android.compile([tmp_path / "Guards.kt"], tmp_path / "guards.jar"))
-    found = api_guards.unguarded(android.kotlin, tmp_path / "guards.jar", android.levels(), MIN_API, tmp_path / "classes")
+README = """
+package readme
+
+import android.content.Context
+import android.graphics.Bitmap
+import edgekit.core.ModelBundle
+import edgekit.core.PictureEnhancer
+import edgekit.demo.BitmapSink
+import edgekit.demo.BitmapSource
+import edgekit.executorch.ExecuTorchEnhancer
+import java.io.File
+
+fun enhance(context: Context, before: Bitmap): Bitmap {
+%s
+    return after
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def snippets(android, modules, tmp_path_factory) -> Path:
+    """GUARDS and the README's lines, compiled."""
+    folder = tmp_path_factory.mktemp("snippets")
+    (folder / "Guards.kt").write_text(GUARDS)
+    (lines,) = re.findall(r"```kotlin\n(.*?)```", (DEMO / "README.md").read_text("utf-8"), re.DOTALL)
+    (folder / "Readme.kt").write_text(README % lines)
+    done(android.compile([folder], folder / "snippets.jar", [*modules.classpath, modules.app]))
+    return folder / "snippets.jar"
+
+
+def test_a_missing_guard_is_seen(android, snippets, tmp_path):
+    found = api_guards.unguarded(android.kotlin, snippets, android.levels(), MIN_API, tmp_path)
     assert [line.split(":")[0] for line in found] == [
         f"guards.Guards {name}" for name in ("bare", "bareInALambda", "callsSaid", "newClass", "saidTooLow")
     ]
     assert found[0].endswith("android.os.PowerManager.getCurrentThermalStatus/0 is of release 29; expected a check of SDK_INT or @TargetApi(29)")
+
+
+def test_the_readmes_lines_compile(snippets):
+    with zipfile.ZipFile(snippets) as archive:
+        assert "readme/ReadmeKt.class" in archive.namelist()
 
 
 # Logic
