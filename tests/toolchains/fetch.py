@@ -1,6 +1,6 @@
 """Everything beside Python that the tests use, fetched by package name (Debian, npm, PyPI) into build/; nothing is installed on the machine.
 
-python tests/toolchains/fetch.py [NAME...]      arm64, phone, kotlin, android, swift; without a name, all. What is there already is kept.
+python tests/toolchains/fetch.py [NAME...]      arm64, phone, kotlin, android, swift, apple; without a name, all. What is there already is kept.
 
 What cannot be had is named, and the exit status is 1: the tests that need it skip and say so.
 """
@@ -44,6 +44,7 @@ TOOLCHAINS: dict[str, tuple[str, Callable[[], None]]] = {
     "kotlin": ("Kotlin, JUnit, ktlint", _of("kotlin")),
     "android": ("Android's API, D8, aapt2", _of("android")),
     "swift": ("Swift in a Debian root", _of("swift")),
+    "apple": ("the names in Apple's headers", _of("apple_headers")),
 }
 
 

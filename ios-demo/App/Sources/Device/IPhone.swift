@@ -1,5 +1,5 @@
 import CoreMLEnhancer
-@preconcurrency import Darwin
+import Darwin
 import DemoLogic
 import EnhancerCore
 import Foundation
