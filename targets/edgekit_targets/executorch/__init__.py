@@ -29,7 +29,7 @@ class ExecuTorch:
     name = "executorch"
     suffix = ".pte"
     layout: Layout = "NCHW"
-    rewrites = (*FOLDS, "pad_by_slices", "instance_norm", "bicubic", "nearest_features", "nearest_picture", "roll", "clamp")
+    rewrites = (*FOLDS, "split_concatenation", "pad_by_slices", "instance_norm", "bicubic", "nearest_features", "nearest_picture", "roll", "clamp")
     fp32_islands = False
     needs = ("executorch", "torchao")
 

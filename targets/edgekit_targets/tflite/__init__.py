@@ -28,7 +28,18 @@ class TFLite:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8", "int8-dynamic", "int8-weights")
     half: ClassVar[tuple[Precision, ...]] = ("fp16",)
     fp32_islands: ClassVar[bool] = False
-    rewrites: ClassVar[tuple[str, ...]] = (*FOLDS, "pad_by_slices", "instance_norm", "bicubic", "nearest_picture", "output_padding", "prelu", "roll", "clamp")
+    rewrites: ClassVar[tuple[str, ...]] = (
+        *FOLDS,
+        "split_concatenation",
+        "pad_by_slices",
+        "instance_norm",
+        "bicubic",
+        "nearest_picture",
+        "output_padding",
+        "prelu",
+        "roll",
+        "clamp",
+    )
     needs: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 
     def refusal(self, precision: str) -> str | None:

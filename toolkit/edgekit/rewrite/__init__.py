@@ -33,6 +33,7 @@ from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.prelu import prelu
 from edgekit.rewrite.remove_noise import remove_noise
 from edgekit.rewrite.roll import roll
+from edgekit.rewrite.split_concatenation import split_concatenation
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.uint8_io import uint8_io
 
@@ -46,6 +47,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold_scales": fold_scales,
     "fold_mean_shift": fold_mean_shift,
     "collapse_linear": collapse_linear,
+    "split_concatenation": split_concatenation,
     "pad_by_slices": pad_by_slices,
     "instance_norm": instance_norm,
     "bicubic": bicubic,
