@@ -1,7 +1,7 @@
 """Batch normalization in evaluation mode is one factor and one offset per channel: they go into the convolution before it, transposed ones included.
 
-Why: ai-edge-quantizer makes files that no interpreter takes of a normalization behind a transposed convolution ("num_scales must be 1"), XNNPACK runs one
-only if it can fold it itself, and quantizers would round between the two. One that follows no convolution becomes a multiplication and an addition,
+Why: ai-edge-quantizer makes files that no interpreter takes of a normalization behind a transposed convolution ("num_scales must be 1"), in float LiteRT leaves that
+convolution outside XNNPACK, and quantizers would round between the two. One that follows no convolution becomes a multiplication and an addition,
 which every delegate has, and which the next rewrites fold into the convolution behind it. Instance normalization with stored statistics is the same.
 """
 

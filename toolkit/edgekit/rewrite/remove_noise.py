@@ -1,6 +1,6 @@
 """Dropout that is switched off, x + 0, x * 1 and random numbers that change nothing leave the graph; random numbers that do change something are an error.
 
-Why: torch.export keeps dropout in evaluation mode as an operator, which quantizers' patterns (convolution, then ReLU) do not match across; litert-torch and
+Why: torch.export keeps dropout in evaluation mode as an operator, across which neither the other rewrites nor quantizers' patterns look; litert-torch and
 coremltools convert no random numbers, and a file that draws its own cannot be compared with its reference: noise must be an input.
 """
 
