@@ -246,3 +246,65 @@ def torch_maker(zips: list[bytes], legacy: list[bytes]) -> Make:
         return buffer.getvalue()
 
     return make
+
+
+PROGRAM_TEXTS = [
+    "__import__('os').system('touch trap')",
+    "Pow(Integer(10), Integer(1000000000))",
+    "Symbol('s0', positive=True, integer=True)",
+    "torch.os.system",
+    "torch.hub.load",
+    "torch.ops.aten.from_file.default",
+    "torch.ops.aten.relu.default",
+    "_operator.getitem",
+    "x=open('trap','w')",
+    "lambda",
+    "weight_0",
+    "../trap",
+    "",
+]
+
+
+def program_maker(data: bytes) -> Make:
+    """Exported programs: graphs and configurations damaged as trees, hostile texts anywhere in them, traps as pickles, any byte."""
+    bombs = traps()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+
+    def make(random: Random) -> bytes:
+        if random.random() < 0.1:
+            return mutated(data, random)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as target:
+            for name, content in members.items():
+                if name.endswith(".json") and random.random() < 0.4:
+                    tree = json.loads(content)
+                    for _ in range(random.choice([1, 1, 2, 4])):
+                        tree = mutated_tree(tree, random) if random.random() < 0.4 else with_text(tree, random)
+                    content = json.dumps(tree).encode()
+                elif name.endswith(".pt") and random.random() < 0.1:
+                    content = random.choice(bombs) if random.random() < 0.3 else mutated(content, random)
+                elif random.random() < 0.03:
+                    content = mutated(content, random)
+                elif random.random() < 0.02:
+                    name = random.choice(["x", "../trap", "/trap", name + "x", name.upper(), "good/code/x.py", "good/data/weights/model.pt"])
+                target.writestr(name, content, random.choice([zipfile.ZIP_STORED] * 30 + [zipfile.ZIP_DEFLATED]))
+        return buffer.getvalue()
+
+    return make
+
+
+def with_text(value: Any, random: Random) -> Any:
+    """A hostile text in place of some text or number, or as a key, somewhere in parsed JSON."""
+    if isinstance(value, dict) and value:
+        key = random.choice(list(value))
+        if random.random() < 0.03:
+            value[random.choice(PROGRAM_TEXTS)] = value.pop(key)
+        else:
+            value[key] = with_text(value[key], random)
+        return value
+    if isinstance(value, list) and value:
+        place = random.randrange(len(value))
+        value[place] = with_text(value[place], random)
+        return value
+    return random.choice(PROGRAM_TEXTS)

@@ -28,6 +28,7 @@ import edgekit_targets
 from edgekit import bundle, capture, device_report, models, recipe
 from edgekit.enhancer import Enhancer
 from edgekit.errors import EdgekitError
+from edgekit.models import contract_file, program
 from edgekit.models.edsr import EDSR
 
 LONGEST_S = 5
@@ -79,8 +80,32 @@ def all_readers(folder: Path) -> list[Reader]:
         Reader("record.json", hostile.json_maker(_reference(folder / "reference")), lambda file: _read_reference(file, folder / "reference")),
         Reader("net.safetensors", hostile.safetensors_maker(_safetensors()), lambda file: models.load(str(file))),
         Reader("net.pth", hostile.torch_maker(_torch(legacy=False), _torch(legacy=True)), lambda file: models.load(str(file))),
+        Reader("net.pt2", hostile.program_maker(_program()), lambda file: program.read(file)),
+        Reader("net.toml", hostile.text_maker([FULL_CONTRACT]), lambda file: contract_file.read(file)),
     ]
 
+
+FULL_CONTRACT = """
+name = "mine"
+task = "restore"
+scale = 2
+multiple_of = 8
+tiling = "exact"
+degrade = "noise"
+licence = "MIT"
+[[input]]
+name = "image"
+channels = 3
+colour = "bgr"
+range = [0, 255]
+[[input]]
+name = "step"
+colour = "scalar"
+mean = [0.5]
+std = [0.25]
+[[output]]
+name = "enhanced"
+"""
 
 FULL_TARGET = """
 description = "everything that a target may say"
@@ -175,6 +200,16 @@ def _states() -> list[dict[str, torch.Tensor]]:
 
 def _safetensors() -> list[bytes]:
     return [save(state) for state in _states()]
+
+
+def _program() -> bytes:
+    """A small exported network for pictures of any size; loaded once, so that what torch imports for it is there before the memory is bounded."""
+    buffer = io.BytesIO()
+    network = EDSR(2, blocks=1, channels=4).eval()
+    any_size = ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO},)
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 3, 16, 24),), dynamic_shapes=any_size), buffer)
+    torch.export.load(io.BytesIO(buffer.getvalue()))
+    return buffer.getvalue()
 
 
 def _torch(*, legacy: bool) -> list[bytes]:
