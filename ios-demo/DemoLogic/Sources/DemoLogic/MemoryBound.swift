@@ -7,8 +7,8 @@ struct MemoryBound: Equatable {
     /// Pictures below this are not worth enhancing: with less memory the app says so instead.
     static let smallestSide = 256
 
-    /// A pixel of the source: 4 bytes decoded and 3 as RGB; of the result: 3 as RGB, 4 on the screen and 4 while it is encoded.
-    var bytesAPixel: Int { 7 + 11 * scale * scale }
+    /// A pixel of the source: 4 bytes decoded, 3 as RGB and 3 for the screen; of the result: 3 as RGB, 3 and 4 on the screen, 3 and 4 while it is saved.
+    var bytesAPixel: Int { 10 + 17 * scale * scale }
 
     /// The longest side that a picture of these sides may have, at most its own: half of what is left must do. Throws Problem.lowMemory.
     func longestSide(of size: PictureSize) throws -> Int {

@@ -194,9 +194,9 @@ extension Choices {
     static func scratch() -> Choices { Choices(UserDefaults(suiteName: "edgekit-\(UUID().uuidString)")!) }
 }
 
-/// Waits until it holds; fails after five seconds.
+/// Waits until it holds; fails after twenty seconds.
 @MainActor func eventually(_ what: String, at place: SourceLocation = #_sourceLocation, _ holds: @MainActor () async -> Bool) async {
-    for _ in 0..<1000 {
+    for _ in 0..<4000 {
         if await holds() { return }
         try? await Task.sleep(for: .milliseconds(5))
     }

@@ -8,11 +8,11 @@ struct MemoryBoundTests {
         #expect(try bound.longestSide(of: PictureSize(height: 3024, width: 4032)) == 4032)
     }
 
-    /// 1 GB: half of it, at 51 bytes a pixel, is 9.8 million pixels.
+    /// 1 GB: half of it, at 78 bytes a pixel, is 6.4 million pixels.
     @Test func aLargerOneIsScaledDownToHalfOfWhatIsLeft() throws {
         let bound = MemoryBound(available: 1_000_000_000, scale: 2)
         let side = try bound.longestSide(of: PictureSize(height: 6048, width: 8064))
-        #expect(side == 3615)
+        #expect(side == 2923)
         let pixels = Double(side) * Double(side) * 0.75
         #expect(pixels * Double(bound.bytesAPixel) <= 500_000_000)
         #expect(pixels * Double(bound.bytesAPixel) > 499_000_000)
@@ -29,7 +29,7 @@ struct MemoryBoundTests {
     }
 
     @Test func aLargerScaleCostsMore() {
-        #expect(MemoryBound(available: 0, scale: 2).bytesAPixel == 51)
-        #expect(MemoryBound(available: 0, scale: 4).bytesAPixel == 183)
+        #expect(MemoryBound(available: 0, scale: 2).bytesAPixel == 78)
+        #expect(MemoryBound(available: 0, scale: 4).bytesAPixel == 282)
     }
 }
