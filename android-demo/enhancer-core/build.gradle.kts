@@ -10,7 +10,11 @@ java {
 }
 
 kotlin {
-    compilerOptions { jvmTarget = JvmTarget.JVM_1_8 }
+    compilerOptions {
+        jvmTarget = JvmTarget.JVM_1_8
+        // Only what Java 8 has: Java 9's ByteBuffer.clear() is another method, which Android 8 lacks.
+        freeCompilerArgs.add("-Xjdk-release=1.8")
+    }
 }
 
 dependencies {

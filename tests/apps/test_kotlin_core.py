@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from kotlin import TestCase
+from kotlin import STRICT, TestCase
 
 ROOT = Path(__file__).parents[2]
+MAIN = ROOT / "android-demo/enhancer-core/src/main/kotlin"
 TESTS = ROOT / "android-demo/enhancer-core/src/test/kotlin"
 SUITES = sorted(file.stem for file in TESTS.rglob("*Test.kt"))
 
@@ -17,7 +18,7 @@ SUITES = sorted(file.stem for file in TESTS.rglob("*Test.kt"))
 def cases(kotlin, core, tmp_path_factory) -> Sequence[TestCase]:
     folder = tmp_path_factory.mktemp("core-tests")
     jar, libraries = folder / "tests.jar", [core, *kotlin.test_runtime]
-    done = kotlin.compile([TESTS], jar, libraries, ["-Werror", f"-Xfriend-paths={core}"])
+    done = kotlin.compile([TESTS], jar, libraries, [*STRICT, f"-Xfriend-paths={core}"])
     assert done.returncode == 0, done.stdout
     return kotlin.run_tests(jar, [core], folder / "reports", {"edgekit.fixtures": str(ROOT / "tests/fixtures")})
 
@@ -33,6 +34,11 @@ def test_suite_passes(cases, suite):
 
 def test_every_test_belongs_to_a_suite(cases):
     assert {case.suite for case in cases} == set(SUITES)
+
+
+def test_android_has_all_that_the_core_uses(android, tmp_path):
+    done = android.compile([MAIN], tmp_path / "core.jar")
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_broken_test_is_seen(kotlin, core, tmp_path):

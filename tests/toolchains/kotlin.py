@@ -28,6 +28,9 @@ PACKAGES = {"compiler": "kotlin-compiler@2.4.20", "ktlint": "@naturalcycles/ktli
 JVM_TARGET = "1.8"
 """What minSdk 26 takes."""
 
+STRICT = ("-Werror", f"-Xjdk-release={JVM_TARGET}")
+"""Warnings are errors, and only what Java 8 has: Java 9's ByteBuffer.clear() is another method, which Android 8 lacks."""
+
 JUNIT = "junit-platform-console-standalone.jar"
 BRIEF = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 """For a JVM that lives for seconds: half the processor time."""
@@ -56,7 +59,7 @@ class Kotlin:
         return [*self.runtime, self.library("kotlin-test"), self.library("kotlin-test-junit5"), self.folder / "java" / JUNIT]
 
     def compile(
-        self, sources: Sequence[Path], out: Path, classpath: Sequence[Path] = (), options: Sequence[str] = ("-Werror",)
+        self, sources: Sequence[Path], out: Path, classpath: Sequence[Path] = (), options: Sequence[str] = STRICT
     ) -> subprocess.CompletedProcess[str]:
         """Source files and folders to `out`, a jar or a folder. Its `stdout` holds the compiler's messages; its status is 0 if it compiled."""
         path = os.pathsep.join(map(str, classpath))
