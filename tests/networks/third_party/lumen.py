@@ -6,7 +6,6 @@ four, and carries what research code carries: a configuration, dropout, initiali
 
 import math
 from dataclasses import dataclass, field
-from typing import List
 
 import torch
 import torch.nn as nn
@@ -21,7 +20,7 @@ class LumenConfig:
     """Everything that an experiment changes."""
 
     width: int = 12
-    blocks: List[int] = field(default_factory=lambda: [1, 1])
+    blocks: list[int] = field(default_factory=lambda: [1, 1])
     attention_kernel: int = 5
     attention_dilation: int = 2
     expansion: float = 2.0
@@ -181,12 +180,12 @@ class Lumen(nn.Module):
         self.check_size(image)
         x = self.head((image - self.mean) / 255.0)
         skips = []
-        for stage, down in zip(self.encoder, self.down):
+        for stage, down in zip(self.encoder, self.down, strict=True):
             x = stage(x)
             skips.append(x)
             x = down(x)
         x = self.bottleneck(x)
-        for up, stage in zip(self.up, self.decoder):
+        for up, stage in zip(self.up, self.decoder, strict=True):
             x = stage(up(x, skips.pop()))
         change = torch.tanh(self.tail(x)) * self.config.strength
         return image + change
