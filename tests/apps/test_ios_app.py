@@ -15,6 +15,7 @@ STUBS = DEMO / "Stubs"
 APP = DEMO / "App/Sources"
 LOGIC = DEMO / "DemoLogic"
 KIT = DEMO / "EnhancerKit/Sources"
+KIT_SUITES = sorted(file.stem for file in (DEMO / "EnhancerKit/Tests/CoreMLEnhancerTests").glob("*Tests.swift"))
 SUITES = sorted(
     suite
     for file in (LOGIC / "Tests/DemoLogicTests").glob("*.swift")
@@ -186,6 +187,21 @@ def test_a_misspelt_stub_is_seen(apple_headers, tmp_path, stub, part, other, nam
 
 
 @pytest.fixture(scope="session")
+def core_ml_cases(swift):
+    """What CoreMLEnhancer's tests said: of the parts that need no Core ML."""
+    done = swift.build(DEMO / "EnhancerKit")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return swift.run_tests(DEMO / "EnhancerKit", only="CoreMLEnhancerTests")
+
+
+@pytest.mark.parametrize("suite", KIT_SUITES)
+def test_core_ml_suite_passes(core_ml_cases, suite):
+    mine = [case for case in core_ml_cases if case.suite == suite]
+    print(f"{suite}: {len(mine)} tests")
+    assert mine and [f"{case.name}: {case.problem}" for case in mine if case.problem] == []
+
+
+@pytest.fixture(scope="session")
 def logic(swift) -> Path:
     """DemoLogic, compiled; warnings are errors."""
     # Debian's libswiftObservation.so lacks a symbol that it never calls here.
@@ -205,4 +221,4 @@ def test_suite_passes(swift, logic, suite):
 
 
 def test_there_are_suites():
-    assert len(SUITES) >= 5
+    assert len(SUITES) >= 5 and len(KIT_SUITES) >= 4
