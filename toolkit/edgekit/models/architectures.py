@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -50,7 +51,7 @@ class Architecture:
     build: Callable[..., nn.Module]
     matches: Callable[[Mapping[str, Tensor]], bool]
     from_state_dict: Callable[[Mapping[str, Tensor]], nn.Module]
-    contract: Callable[[nn.Module], Contract]
+    contract: Callable[[Any], Contract]
     paper: str
     description: str
     to_state_dict: Callable[[nn.Module], Mapping[str, Tensor]] = lambda network: network.state_dict()
