@@ -31,7 +31,7 @@ APPS = {
     "android-demo": App(
         "app/src/main/assets/bundles",
         ("executorch", "tflite"),
-        "open {app} in Android Studio and run `app`, or: cd {app} && ./gradlew :app:installDebug",
+        "open {app} in Android Studio and run `app` on the phone",
     ),
     "ios-demo": App("App/Bundles", ("coreml",), "open {app}/EdgekitDemo.xcodeproj in Xcode, choose your team, and run EdgekitDemo on the phone"),
 }
