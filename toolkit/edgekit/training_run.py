@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgekit import metrics
 from edgekit.errors import InvalidCheckpoint
 from edgekit.losses import Loss, l1, zero_reference
-from edgekit.models import Entry, checkpoint
+from edgekit.models import Entry, checkpoint, parametrized
 from edgekit.models.degrade import Degrade, expose, noisy, resize, to_uint8_grid
 from edgekit.preparation import PictureSet
 from edgekit.reference import device_name
@@ -228,7 +228,8 @@ def run(
 
 def start_from(network: nn.Module, path: Path) -> None:
     """Takes from a checkpoint every tensor whose name and shape fit. Raises InvalidCheckpoint if none does."""
-    own, given = network.state_dict(), checkpoint.read(path)
+    own = network.state_dict()
+    given = parametrized.plain(checkpoint.read(path), besides=own.keys())
     fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
     if not fitting:
         raise InvalidCheckpoint(f"{path}: none of its {len(given)} tensors fits {type(network).__name__}; expected weights of a similar network")

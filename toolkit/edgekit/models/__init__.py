@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidCheckpoint, InvalidFile, MissingToolchain, UnknownName
-from edgekit.models import architectures, checkpoint, community, edsr, edsr_mobile, factory, program, unet, zero_dce
+from edgekit.models import architectures, checkpoint, community, edsr, edsr_mobile, factory, parametrized, program, unet, zero_dce
 from edgekit.models.architectures import Architecture
 from edgekit.models.contract import Contract
 from edgekit.models.degrade import Degrade, darkened, downscale, noisy
@@ -197,8 +197,9 @@ def _require_none(file: Path | None, fault: str) -> None:
 
 def _of_architecture(name: str, known: Architecture | None, path: Path, source: str, licence: str) -> Enhancer:
     """`known` None: the one whose names the tensors have."""
-    state = checkpoint.read(path)
+    stored = checkpoint.read(path)
     try:
+        state = parametrized.plain(stored)
         if known is None:
             module, contract = _recognized(state)
         else:

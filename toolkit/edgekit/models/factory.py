@@ -16,7 +16,7 @@ from torch import nn
 
 from edgekit.enhancer import Enhancer
 from edgekit.errors import InvalidCheckpoint, InvalidFile
-from edgekit.models import checkpoint, contract_file, probe
+from edgekit.models import checkpoint, contract_file, parametrized, probe
 from edgekit.models.contract_file import ContractFile
 from edgekit.models.degrade import Degrade
 from edgekit.models.enhancers import enhancer_of
@@ -38,7 +38,7 @@ def load(name: str, weights: Path | None = None, contract: Path | None = None) -
     module, network = _made(name)
     if weights is not None:
         try:
-            checkpoint.fit(network, checkpoint.read(weights))
+            checkpoint.fit(network, parametrized.plain(checkpoint.read(weights), besides=network.state_dict().keys()))
         except InvalidCheckpoint as error:
             raise InvalidCheckpoint(str(error) if str(error).startswith(str(weights)) else f"{weights}: {error}") from error
     beside = Path(module.__file__).with_suffix(".toml") if module.__file__ else None
