@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import edgekit_calibration
 from edgekit import metrics, models
+from edgekit.adjustment import adjusted, settings
 from edgekit.colour import luma
 from edgekit.models import adjust, architectures
 from edgekit.models.degrade import resize
@@ -60,7 +61,7 @@ LESSONS = {
     "vae": Lesson(),
     "gan-denoiser": Lesson(luma),
     "diffusion": Lesson(),
-    "adjust": Lesson(made=lambda inputs, output: adjust.apply(inputs[0], adjust.settings(output))),
+    "adjust": Lesson(made=lambda inputs, output: adjusted(inputs[0], settings(adjust.APPLY, output))),
 }
 
 

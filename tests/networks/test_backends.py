@@ -1,0 +1,43 @@
+"""Each small trained network through one backend, in float32 and in its int8 form: made, executed, compared. `make matrix` takes all through all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lessons import LESSONS
+from train import RESTORERS
+
+import edgekit_calibration
+from edgekit import models, pipeline, recipe
+from edgekit.preparation import PictureSet
+from edgekit.target import Target
+from edgekit_targets import backend
+from edgekit_targets.devices.host import Host
+
+WEIGHTS = Path(__file__).parent / "weights"
+NAMES = (*RESTORERS, *LESSONS)
+TURN = ("executorch", "tflite", "onnx", "coreml")
+
+LEAST_INT8_DB = {"span": 32.0, "srresnet": 37.0}
+"""Against float32, the mean over the test tiles, where 40 dB are missed. Both have layers whose ranges are a hundred times their pictures'."""
+
+
+def few(source: edgekit_calibration.CalibrationSet, count: int) -> PictureSet:
+    """The middles of some pictures: enough to see whether a file computes what its network does."""
+    pictures = [(picture.name, picture.tensor()) for picture in source.pictures[:: max(1, len(source.pictures) // count)][:count]]
+    return PictureSet(source.name, source.sha256, [(name, p[..., 64:192, 64:192].contiguous()) for name, p in pictures])
+
+
+@pytest.mark.parametrize(("name", "runtime"), [pytest.param(name, TURN[i % 4], id=f"{name}-{TURN[i % 4]}") for i, name in enumerate(NAMES)])
+def test_it_is_exported_and_computes_what_the_network_does(name, runtime, tmp_path):
+    enhancer = models.load(str(WEIGHTS / f"{name}.safetensors"))
+    precisions = ("fp32", "int8-weights" if runtime == "coreml" else "int8")
+    jobs = [pipeline.Job(backend(runtime), recipe.load(precision)) for precision in precisions]
+    pictures = few(edgekit_calibration.load("photos"), 6), few(edgekit_calibration.test_set(), 2)
+    made = pipeline.export(enhancer, Target("networks", ()), jobs, *pictures, Host(), tmp_path / "bundle", tile=(64, 64))
+    exact, small = (artifact.parity for artifact in made.manifest.artifacts)
+    assert exact is not None and exact.psnr_db is not None and exact.psnr_db > 90, exact
+    assert exact.finite and exact.runs_equal
+    assert small is not None and small.psnr_db is not None and small.psnr_db > LEAST_INT8_DB.get(name, 40.0), small
+    assert made.manifest.artifacts[1].bytes < made.manifest.artifacts[0].bytes
