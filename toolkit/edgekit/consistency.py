@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from edgekit.backend import DType, TensorSpec
-from edgekit.enhancer import ImageSpec, Sampler
+from edgekit.enhancer import Adjustment, ImageSpec, Sampler
 from edgekit.errors import InvalidFile
 from edgekit.tile_size import check as check_tile
 
@@ -35,6 +35,8 @@ def require(manifest: Manifest, where: str) -> None:
         _require_shapes(artifact.outputs, image.outputs, image, image.scale, f"{where}: {artifact.name}: outputs")
     if manifest.sampler:
         _require_falling(manifest.sampler, where)
+    if manifest.apply:
+        _require_applicable(manifest.apply, manifest, f"{where}: apply")
     _require_once("artifact name", (a.name for a in manifest.artifacts), where)
     tensors = golden_tensors(manifest)
     _require_once("file", (f.file for f in (*manifest.artifacts, *tensors)), where)
@@ -54,6 +56,20 @@ def _require_falling(sampler: Sampler, where: str) -> None:
         )
     if sampler.seed >= 2**32:
         raise InvalidFile(f"{where}: sampler: seed is {sampler.seed}; expected less than 2^32")
+
+
+def _require_applicable(apply: Adjustment, manifest: Manifest, where: str) -> None:
+    if not all(low < high for low, high in apply.ranges) or not all(low > 0 for low, _ in apply.ranges[:2]) or apply.ranges[2][0] < 0:
+        raise InvalidFile(
+            f"{where}: ranges is {[list(r) for r in apply.ranges]}; expected rising ones, of gain and gamma above 0, of saturation from 0 on"
+        )
+    image = manifest.image
+    scalars = [spec.name for spec in image.outputs if spec.colour == "scalar" and spec.channels == len(apply.ranges)]
+    if apply.output not in scalars:
+        raise InvalidFile(f"{where}: output is '{apply.output}'; expected a scalar output of 3 channels: {', '.join(scalars) or 'image has none'}")
+    colours = [spec.colour for spec in image.inputs]
+    if manifest.sampler or image.scale != 1 or len(colours) != 1 or colours[0] not in ("rgb", "bgr", "grey", "luma"):
+        raise InvalidFile(f"{where}: image has scale {image.scale} and the inputs {', '.join(colours)}; expected scale 1, one picture and no sampler")
 
 
 def golden_tensors(manifest: Manifest) -> list[GoldenTensor]:

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from edgekit import tiles
+from edgekit.adjustment import adjusted, settings
 from edgekit.colour import luma
-from edgekit.enhancer import Colour, Sampler
+from edgekit.enhancer import Adjustment, Colour, Sampler
 from edgekit.errors import EdgekitError, InvalidFile
 from edgekit.models.degrade import resize
 from edgekit.picture import SourcePicture, create_picture, to_pixels
@@ -130,6 +131,25 @@ def enhance_sampled(
             file.write(to_pixels(part, file.bits))
 
 
+def enhance_adjusted(session: Session, spec: TileSpec, apply: Adjustment, index: int, source: SourcePicture, out_path: Path) -> None:
+    """As `enhance`, for a model that gives numbers (its output number `index`) instead of a picture: it gets the picture resized to its tile, and `apply` says
+    what the numbers do to the picture, which is adjusted at its own size, some rows at a time."""
+    small = _resized_by_rows(source, spec.tile)
+    positions = _call(session, spec, [_to_model(small, spec.colours[0])])[index].float()
+    expected = (1, len(apply.ranges))
+    if tuple(positions.shape) != expected:
+        raise EdgekitError(f"the model gave {tuple(positions.shape)}; expected {expected}: its file and its manifest do not belong together")
+    if not positions.isfinite().all():
+        raise EdgekitError(f"the model gave numbers that are not finite for {source.name}; expected numbers in [0, 1]")
+    numbers = settings(apply, (positions / 255 if spec.io == "uint8" else positions).clamp(0, 1))
+    with create_picture(out_path, source, source.height, source.width) as file:
+        for rows in _row_groups(source.height):
+            planes = _saved(adjusted(source.colour(rows)[None], numbers)[0], spec, source)
+            if source.has_alpha:
+                planes = torch.cat([planes, source.alpha(rows)])
+            file.write(to_pixels(planes, file.bits))
+
+
 def enhance_tensor(session: Session, spec: TileSpec, picture: Tensor) -> Tensor:
     """(1, 3, H, W) float32 RGB in [0, 1] -> (1, 3, H * scale, W * scale): the stitched picture as `enhance` makes it, before it is rounded."""
     height, width = picture.shape[-2:]
@@ -200,8 +220,7 @@ def _with_luma(rgb: Tensor, plane: Tensor) -> Tensor:
 
 def _run(session: Session, spec: TileSpec, inputs: Sequence[Tensor], tile: tiles.Tile) -> Tensor:
     """(C, tile height, tile width) float32 each -> (C', tile height * scale, tile width * scale) float32, clamped to [0, 1]."""
-    values = tuple((pixels * 255 + 0.5).to(torch.uint8) if spec.io == "uint8" else pixels for pixels in inputs)
-    result = session(tuple(value[None].contiguous() for value in values))[0]
+    result = _call(session, spec, inputs)[0]
     channels = {"rgb": 3, "bgr": 3, "luma": 1, "grey": 1}.get(spec.result, result.shape[1] if result.ndim == 4 else 1)
     expected = (1, channels, *(side * spec.scale for side in spec.tile))
     if tuple(result.shape) != expected:
@@ -210,6 +229,23 @@ def _run(session: Session, spec: TileSpec, inputs: Sequence[Tensor], tile: tiles
     if not floats.isfinite().all():
         raise EdgekitError(f"the model gave values that are not finite for the tile at row {tile.y}, column {tile.x}; expected numbers in [0, 1]")
     return floats.clamp(0, 1)
+
+
+def _call(session: Session, spec: TileSpec, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """(C, tile height, tile width) float32 in [0, 1] each -> what the session gives."""
+    values = ((pixels * 255 + 0.5).to(torch.uint8) if spec.io == "uint8" else pixels for pixels in inputs)
+    return session(tuple(value[None].contiguous() for value in values))
+
+
+def _row_groups(height: int) -> Iterator[range]:
+    """The rows of a picture, 256 at a time."""
+    return (range(start, min(start + 256, height)) for start in range(0, height, 256))
+
+
+def _resized_by_rows(source: SourcePicture, size: tuple[int, int]) -> Tensor:
+    """(3, *size) float32 in [0, 1]: the picture in anti-aliased bicubic, first across, which each row does alone, then down."""
+    across = [resize(source.colour(rows)[None], len(rows), size[1]) for rows in _row_groups(source.height)]
+    return resize(torch.cat(across, 2), *size)[0].clamp(0, 1)
 
 
 def _bicubic(read: _Rows, plan: tiles.TilePlan, core: tiles.Tile, scale: int) -> Tensor:

@@ -43,12 +43,23 @@ class Sampler:
 
 
 @dataclass(frozen=True)
+class Adjustment:
+    """What whoever runs the file does with the numbers that it gives (`edgekit.adjustment`). `output` names the scalar output, (1, 3): positions in [0, 1]
+    within `ranges`, (lowest, highest) gain, gamma and saturation. Gain and gamma span the logarithm of theirs, saturation its own evenly."""
+
+    kind: Literal["gain-gamma-saturation"]
+    output: str
+    ranges: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Enhancer:
     """`module` maps float32 NCHW tensors as `inputs` say to tensors as `outputs` say.
 
     `scale`: output side / input side. `multiple_of`: input sides must be multiples of it. `tiling`: "exact" (a finite receptive field: tiles with a halo)
     or "whole" (global statistics: never tiled silently). `degrade` makes this network's inputs from a clean photograph, (N, 3, H, W) float32 in [0, 1].
     `sampler`: the network is one step of a diffusion model, and this is the loop around it.
+    `apply`: the network gives numbers instead of a picture, and this is what they do to the picture at full size.
     `smallest` is the least input side; `only` the one input size (height, width), if there is but one. `sha256` is of the weights; `source` and `licence` say
     where they come from; `probed` says in words what of all this was measured or assumed because nobody had stated it.
     """
@@ -63,6 +74,7 @@ class Enhancer:
     multiple_of: int = 1
     tiling: Tiling = "exact"
     sampler: Sampler | None = None
+    apply: Adjustment | None = None
     source: str = ""
     licence: str = ""
     sha256: str = ""

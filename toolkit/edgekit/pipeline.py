@@ -116,6 +116,7 @@ def export(
             golden=golden(enhancer, parity_set, fp32, made, folder),
             target=target.name,
             sampler=enhancer.sampler,
+            apply=enhancer.apply,
         )
         files = {m.artifact.file: m.lowered.file for m in made}
         files |= {f"golden/{path.name}": path for path in sorted((folder / "golden").iterdir())}

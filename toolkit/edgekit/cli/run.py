@@ -54,7 +54,8 @@ def run(
     chosen = by_name[name]
     image = opened.manifest.image
     loop = opened.manifest.sampler
-    if loop is None and any(spec.colour in ("scalar", "state") for spec in (*image.inputs, *image.outputs)):
+    apply = opened.manifest.apply
+    if loop is None and apply is None and any(spec.colour in ("scalar", "state") for spec in (*image.inputs, *image.outputs)):
         raise InvalidFile(f"{bundle}: {name} takes or gives numbers that are no picture; expected a model from pictures to a picture")
     others = [] if loop else _named(second or [], [one.name for one in image.inputs[1:]])
     if others and len(pictures) > 1:
@@ -80,12 +81,15 @@ def run(
         for source, target in targets.items():
             opened_picture = picture.open_picture(source)
             given = [opened_picture, *(picture.open_picture(other) for other in others)]
-            if image.tiling == "whole":
+            if image.tiling == "whole" and not apply:
                 _say_or_refuse(opened_picture, opened.manifest, resize=resize)
             out.mkdir(parents=True, exist_ok=True)
             tell = partial(progress, source.name)
             if loop:
                 enhance.enhance_sampled(session, spec, loop, opened_picture, target, progress=tell)
+            elif apply:
+                index = [one.name for one in image.outputs].index(apply.output)
+                enhance.enhance_adjusted(session, spec, apply, index, opened_picture, target)
             elif image.tiling == "whole":
                 enhance.enhance_whole(session, spec, given, target)
             else:

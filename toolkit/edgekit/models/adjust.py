@@ -1,5 +1,5 @@
 """A network that predicts how to adjust a picture, not the picture: gain, gamma and saturation (after Hu et al.: Exposure, ACM TOG 2018, arXiv 1709.09602, and
-Bianco et al. 2019). It sees the whole picture, made small; whoever runs it applies the three numbers to the picture at full size."""
+Bianco et al. 2019). It sees the whole picture, made small; whoever runs it applies the three numbers to the picture at full size (`edgekit.adjustment`)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from edgekit.enhancer import ImageSpec
+from edgekit.enhancer import Adjustment, ImageSpec
 from edgekit.models.checkpoint import fit
 from edgekit.models.contract import Contract
 from edgekit.models.degrade import darkened
 from edgekit.models.shapes import Shapes
 
-RANGES = ((0.25, 4.0), (0.25, 4.0), (0.0, 2.0))
-"""Lowest and highest gain, gamma and saturation. The network's 0 to 1 spans the logarithm of the first two and the third evenly; a half changes nothing."""
+APPLY = Adjustment("gain-gamma-saturation", "settings", ranges=((0.25, 4.0), (0.25, 4.0), (0.0, 2.0)))
+"""A half of each changes nothing."""
 
 
 class Adjust(nn.Module):
-    """(N, 3, H, W) float32 RGB in [0, 1] -> (N, 3) in [0, 1]: positions of gain, gamma and saturation within RANGES. H and W are multiples of 16."""
+    """(N, 3, H, W) float32 RGB in [0, 1] -> (N, 3) in [0, 1]: positions of gain, gamma and saturation within APPLY's ranges. H and W are multiples of 16."""
 
     scale = 1
     multiple_of = 16
@@ -34,35 +34,21 @@ class Adjust(nn.Module):
             )
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(widths[-1], len(RANGES))
+        self.head = nn.Linear(widths[-1], len(APPLY.ranges))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(self.head(self.pool(self.features(x)).flatten(1)))
 
 
-def settings(positions: Tensor) -> Tensor:
-    """(N, 3) in [0, 1] as the network gives them -> (N, 3) gain, gamma, saturation."""
-    low, high = torch.tensor(RANGES).T
-    even = low + (high - low) * positions
-    geometric = low.clamp(min=1e-6) * (high / low.clamp(min=1e-6)) ** positions
-    return torch.cat([geometric[:, :2], even[:, 2:]], 1)
-
-
-def apply(picture: Tensor, settings: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB in [0, 1] adjusted by (N, 3) gain, gamma and saturation: `(gain * x) ** gamma`, then away from or towards its grey, clamped to [0, 1]."""
-    gain, gamma, saturation = (settings[:, i, None, None, None] for i in range(3))
-    bright = (gain * picture).clamp(1e-6, 1) ** gamma
-    grey = bright.mean(1, keepdim=True)
-    return (grey + saturation * (bright - grey)).clamp(0, 1)
-
-
 def contract(network: Adjust) -> Contract:
     """Three numbers come out, which no picture shows: files are compared by the numbers."""
-    return Contract(1, darkened(), outputs=(ImageSpec("settings", len(RANGES), "scalar"),), multiple_of=network.multiple_of, tiling="whole")
+    return Contract(
+        1, darkened(), outputs=(ImageSpec(APPLY.output, len(APPLY.ranges), "scalar"),), multiple_of=network.multiple_of, tiling="whole", apply=APPLY
+    )
 
 
 def matches(state: Mapping[str, Tensor]) -> bool:
-    return {"features.0.0.weight", "head.weight"} <= state.keys() and tuple(state["head.weight"].shape[:1]) == (len(RANGES),)
+    return {"features.0.0.weight", "head.weight"} <= state.keys() and tuple(state["head.weight"].shape[:1]) == (len(APPLY.ranges),)
 
 
 def from_state_dict(state: Mapping[str, Tensor]) -> Adjust:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgekit.enhancer import ImageSpec, Sampler, Task, Tiling
+from edgekit.enhancer import Adjustment, ImageSpec, Sampler, Task, Tiling
 from edgekit.models.degrade import Degrade, luma_of
 
 
@@ -27,6 +27,7 @@ class Contract:
     only: tuple[int, int] | None = None
     probed: tuple[str, ...] = ()
     sampler: Sampler | None = None
+    apply: Adjustment | None = None
 
 
 def of_luma(contract: Contract) -> Contract:

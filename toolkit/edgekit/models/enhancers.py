@@ -28,4 +28,5 @@ def enhancer_of(name: str, module: nn.Module, contract: Contract, *, source: str
         only=contract.only,
         probed=contract.probed,
         sampler=contract.sampler,
+        apply=contract.apply,
     )
