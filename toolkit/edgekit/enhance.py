@@ -238,8 +238,8 @@ def _call(session: Session, spec: TileSpec, inputs: Sequence[Tensor]) -> tuple[T
 
 
 def _row_groups(height: int) -> Iterator[range]:
-    """The rows of a picture, 256 at a time."""
-    return (range(start, min(start + 256, height)) for start in range(0, height, 256))
+    """The rows of a picture, 64 at a time."""
+    return (range(start, min(start + 64, height)) for start in range(0, height, 64))
 
 
 def _resized_by_rows(source: SourcePicture, size: tuple[int, int]) -> Tensor:

@@ -229,7 +229,11 @@ def run(
 def start_from(network: nn.Module, path: Path) -> None:
     """Takes from a checkpoint every tensor whose name and shape fit. Raises InvalidCheckpoint if none does."""
     own = network.state_dict()
-    given = parametrized.plain(checkpoint.read(path), besides=own.keys())
+    stored = checkpoint.read(path)
+    try:
+        given = parametrized.plain(stored, besides=own.keys())
+    except InvalidCheckpoint as error:
+        raise InvalidCheckpoint(f"{path}: {error}") from error
     fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
     if not fitting:
         raise InvalidCheckpoint(f"{path}: none of its {len(given)} tensors fits {type(network).__name__}; expected weights of a similar network")
