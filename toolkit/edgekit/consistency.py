@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from edgekit.backend import DType, TensorSpec
-from edgekit.enhancer import Adjustment, ImageSpec, Sampler
+from edgekit.enhancer import CLASSICAL, Adjustment, ClassicalStep, ImageSpec, Sampler
 from edgekit.errors import InvalidFile
 from edgekit.tile_size import check as check_tile
 
@@ -37,6 +37,11 @@ def require(manifest: Manifest, where: str) -> None:
         _require_falling(manifest.sampler, where)
     if manifest.apply:
         _require_applicable(manifest.apply, manifest, f"{where}: apply")
+    for key, steps in (("before", manifest.before), ("after", manifest.after)):
+        for step in steps:
+            _require_step(step, f"{where}: {key}: {step.name}")
+    if manifest.after and image.outputs[0].colour == "mask":
+        raise InvalidFile(f"{where}: after: steps on a mask; expected none: they are for pictures")
     _require_once("artifact name", (a.name for a in manifest.artifacts), where)
     tensors = golden_tensors(manifest)
     _require_once("file", (f.file for f in (*manifest.artifacts, *tensors)), where)
@@ -70,6 +75,17 @@ def _require_applicable(apply: Adjustment, manifest: Manifest, where: str) -> No
     colours = [spec.colour for spec in image.inputs]
     if manifest.sampler or image.scale != 1 or len(colours) != 1 or colours[0] not in ("rgb", "bgr", "grey", "luma"):
         raise InvalidFile(f"{where}: image has scale {image.scale} and the inputs {', '.join(colours)}; expected scale 1, one picture and no sampler")
+
+
+def _require_step(step: ClassicalStep, where: str) -> None:
+    known = CLASSICAL[step.name]
+    if step.parameters.keys() != known.keys():
+        raise InvalidFile(f"{where}: its parameters are {', '.join(step.parameters) or 'none'}; expected {', '.join(known) or 'none'}")
+    if wrong := [key for key, value in step.parameters.items() if value <= 0]:
+        raise InvalidFile(f"{where}: {wrong[0]} is {step.parameters[wrong[0]]:g}; expected more than 0")
+    regions, sigma = step.parameters.get("regions", 1), step.parameters.get("sigma_space", 1)
+    if regions != int(regions) or regions > 64 or sigma > 5:
+        raise InvalidFile(f"{where}: {step.parameters}; expected whole regions of at most 64 a side, sigma_space of at most 5 px")
 
 
 def golden_tensors(manifest: Manifest) -> list[GoldenTensor]:

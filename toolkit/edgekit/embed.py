@@ -120,6 +120,8 @@ def _foreign(manifest: Manifest) -> str | None:
     image = manifest.image
     if manifest.sampler:
         return "its files are one step of a diffusion model"
+    if manifest.before or manifest.after:
+        return "it has classical steps before or after the network"
     if (len(image.inputs), len(image.outputs)) != (1, 1):
         return f"it has {len(image.inputs)} inputs and {len(image.outputs)} outputs"
     if colours := {spec.colour for spec in (*image.inputs, *image.outputs)} - {"rgb", "bgr"}:

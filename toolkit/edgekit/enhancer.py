@@ -13,6 +13,7 @@ Colour = Literal["rgb", "bgr", "grey", "luma", "mask", "scalar", "state"]
 """What the channels are. "scalar": numbers without height and width, (1, channels). "state": three planes that a sampler hands from step to step."""
 Task = Literal["restore", "generate", "segment"]
 Tiling = Literal["exact", "whole"]
+StepName = Literal["equalize", "clahe", "bilateral"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,22 @@ class Adjustment:
     kind: Literal["gain-gamma-saturation"]
     output: str
     ranges: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class ClassicalStep:
+    """One of CLASSICAL before or after the network, run by whoever runs the file (`edgekit.classical`), with its parameters."""
+
+    name: StepName
+    parameters: dict[str, float]
+
+
+CLASSICAL: dict[StepName, dict[str, float]] = {
+    "equalize": {},
+    "clahe": {"regions": 8, "limit": 2.0},
+    "bilateral": {"sigma_space": 2.0, "sigma_colour": 0.1},
+}
+"""Name -> its parameters as they are unless stated: regions a side, the limit of a level's count in mean counts; pixels, and a distance of colours in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from edgekit import consistency
 from edgekit.backend import Delegation, DType, Layout, TensorSpec
 from edgekit.device import ExecutedBy, Latency
-from edgekit.enhancer import Adjustment, ImageSpec, Sampler, Task, Tiling
+from edgekit.enhancer import Adjustment, ClassicalStep, ImageSpec, Sampler, Task, Tiling
 from edgekit.errors import InvalidFile
 from edgekit.json_schema import check, decode, parse_json, refuse_newer
 from edgekit.recipe import Precision, Quantize
@@ -230,6 +230,8 @@ class Manifest:
     golden: Golden
     sampler: Sampler | None = None
     apply: Adjustment | None = None
+    before: tuple[ClassicalStep, ...] = ()
+    after: tuple[ClassicalStep, ...] = ()
 
     def to_json(self) -> str:
         """The file's text. Raises ValueError where a value does not fit the schema: a bug of the caller, not of the user."""

@@ -17,7 +17,7 @@ from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, pre
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
-from edgekit.enhancer import Enhancer
+from edgekit.enhancer import ClassicalStep, Enhancer
 from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError
 from edgekit.preparation import PictureSet, Progress, calibration_tiles, from_io, prepare, referenced, to_io
 from edgekit.target import Target
@@ -65,11 +65,14 @@ def export(
     tile: tuple[int, int] | None = None,
     captured: capture.Captured | None = None,
     notes: Mapping[str, str] | None = None,
+    before: Sequence[ClassicalStep] = (),
+    after: Sequence[ClassicalStep] = (),
     force: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> bundle.Bundle:
     """Makes, runs and compares every artifact, then writes the bundle `out`. An existing bundle is replaced only with `force` and survives a failure.
 
+    `before` and `after` are what `edgekit run` does around the network; nothing is measured with them.
     `notes` are text files that go along (name -> text). `captured` is the CUDA reference; without it PyTorch on this CPU stands in and is called that.
     Files over budget are written too: their manifest says so. Raises InvalidFile, MissingToolchain, LoweringError.
     """
@@ -117,6 +120,8 @@ def export(
             target=target.name,
             sampler=enhancer.sampler,
             apply=enhancer.apply,
+            before=tuple(before),
+            after=tuple(after),
         )
         files = {m.artifact.file: m.lowered.file for m in made}
         files |= {f"golden/{path.name}": path for path in sorted((folder / "golden").iterdir())}

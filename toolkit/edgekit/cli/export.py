@@ -13,7 +13,7 @@ from edgekit.cli.options import CalibrationName, ContractOption, Force, Json, Mo
 if TYPE_CHECKING:
     from edgekit.backend import Backend
     from edgekit.cli.console import ProgressLines
-    from edgekit.enhancer import Enhancer
+    from edgekit.enhancer import ClassicalStep, Enhancer
     from edgekit.pipeline import Job
     from edgekit.preparation import PictureSet
     from edgekit.recipe import Recipe
@@ -46,6 +46,13 @@ def export(
         str | None, typer.Option("--tile", metavar="HxW", help="Another tile size than the target's, in pixels of the network's input.")
     ] = None,
     uint8: Annotated[bool, typer.Option("--uint8", help="8-bit pixels in and out instead of floats.")] = False,
+    before: Annotated[
+        list[str] | None,
+        typer.Option("--before", metavar="STEP", help="`edgekit run` does this before the network: equalize, clahe, bilateral; may be repeated."),
+    ] = None,
+    after: Annotated[
+        list[str] | None, typer.Option("--after", metavar="STEP", help="The same steps, on the network's result; may be repeated.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle's folder.  [default: build/MODEL-TARGET]", show_default=False)] = None,
     force: Force = False,
     strict: Strict = False,
@@ -59,6 +66,7 @@ def export(
     from edgekit.cli.console import ProgressLines, say
     from edgekit.cli.inspect import say_probed
     from edgekit.cli.verdict import conclude
+    from edgekit.errors import InvalidFile
 
     plan = plan_of(target, backend, recipe)
     if fp32_layers:
@@ -72,7 +80,10 @@ def export(
     for job in plan[1]:
         pipeline.require_possible(*job)
     chosen = replace(plan[0], io="uint8") if uint8 else plan[0]
+    steps = _steps(before), _steps(after)
     enhancer = models.load(model, weights, contract)
+    if steps[1] and enhancer.outputs[0].colour == "mask":
+        raise InvalidFile(f"{enhancer.name}: gives a mask, and --after is for pictures; expected none")
     say_probed(enhancer)
     at = for_network(enhancer, size, chosen.tile)
     notes: dict[str, str] = {}
@@ -85,10 +96,34 @@ def export(
             plan, notes = _found(enhancer, replace(chosen, tile=at), plan, pictures[0], progress)
         jobs = _jobs(enhancer, plan[1], at, pictures[0])
         bundle = pipeline.export(
-            enhancer, chosen, jobs, *pictures, Host(), place, tile=size, captured=captured, notes=notes, force=force, progress=progress
+            enhancer,
+            chosen,
+            jobs,
+            *pictures,
+            Host(),
+            place,
+            tile=size,
+            captured=captured,
+            notes=notes,
+            before=steps[0],
+            after=steps[1],
+            force=force,
+            progress=progress,
         )
     say(f"report: {bundle.path / 'report.html'}")
     conclude(bundle, strict=strict, json=json)
+
+
+def _steps(names: list[str] | None) -> list[ClassicalStep]:
+    """By their names, with the parameters that they have unless stated. Raises UnknownName."""
+    from edgekit.enhancer import CLASSICAL, ClassicalStep
+    from edgekit.errors import UnknownName
+
+    known = {str(name): ClassicalStep(name, parameters) for name, parameters in CLASSICAL.items()}
+    for name in names or []:
+        if name not in known:
+            raise UnknownName("classical step", name, known)
+    return [known[name] for name in names or []]
 
 
 def plan_of(target: str, backends: list[str] | None, recipe: str | None) -> tuple[Target, list[tuple[Backend, Recipe]]]:

@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Enhance pictures tile by tile, in bounded memory: odd sizes, 48 megapixels, grey, transparent, 16-bit, rotated and wide-gamut ones too."""
     from edgekit import bundle as bundles
-    from edgekit import enhance, picture
+    from edgekit import classical, enhance, picture
     from edgekit.cli.console import ProgressLines, emit_json, quiet, say
     from edgekit.errors import InvalidFile, UnknownName
     from edgekit.verdict import judge
@@ -55,6 +55,7 @@ def run(
     image = opened.manifest.image
     loop = opened.manifest.sampler
     apply = opened.manifest.apply
+    before, after = opened.manifest.before, opened.manifest.after
     if loop is None and apply is None and any(spec.colour in ("scalar", "state") for spec in (*image.inputs, *image.outputs)):
         raise InvalidFile(f"{bundle}: {name} takes or gives numbers that are no picture; expected a model from pictures to a picture")
     others = [] if loop else _named(second or [], [one.name for one in image.inputs[1:]])
@@ -80,20 +81,24 @@ def run(
         session = Host().session(opened.path / chosen.file)
         for source, target in targets.items():
             opened_picture = picture.open_picture(source)
+            if before or after:
+                classical.require_small(opened_picture.name, opened_picture.height * opened_picture.width * (image.scale**2 if after else 1))
+            opened_picture = classical.processed(opened_picture, before)
             given = [opened_picture, *(picture.open_picture(other) for other in others)]
             if image.tiling == "whole" and not apply:
                 _say_or_refuse(opened_picture, opened.manifest, resize=resize)
             out.mkdir(parents=True, exist_ok=True)
             tell = partial(progress, source.name)
-            if loop:
-                enhance.enhance_sampled(session, spec, loop, opened_picture, target, progress=tell)
-            elif apply:
-                index = [one.name for one in image.outputs].index(apply.output)
-                enhance.enhance_adjusted(session, spec, apply, index, opened_picture, target)
-            elif image.tiling == "whole":
-                enhance.enhance_whole(session, spec, given, target)
-            else:
-                enhance.enhance(session, spec, given, target, progress=tell)
+            with classical.then(after, target) as made:
+                if loop:
+                    enhance.enhance_sampled(session, spec, loop, opened_picture, made, progress=tell)
+                elif apply:
+                    index = [one.name for one in image.outputs].index(apply.output)
+                    enhance.enhance_adjusted(session, spec, apply, index, opened_picture, made)
+                elif image.tiling == "whole":
+                    enhance.enhance_whole(session, spec, given, made)
+                else:
+                    enhance.enhance(session, spec, given, made, progress=tell)
             written.append({"picture": str(source), "result": str(target), "artifact": name})
             say(f"{target}  ({opened_picture.width * image.scale}x{opened_picture.height * image.scale}, {name})")
     if json:
