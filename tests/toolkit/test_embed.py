@@ -12,6 +12,7 @@ from bundles import sample
 from edgekit import bundle, embed
 from edgekit.bundle import Bundle
 from edgekit.cli import console, main
+from edgekit.enhancer import ClassicalStep
 from edgekit.errors import InvalidFile, OverBudget, UnknownName
 from edgekit.manifest import BudgetLine
 
@@ -110,6 +111,13 @@ def test_what_the_app_cannot_load_is_refused(source, apps):
 def test_networks_that_the_demo_apps_have_no_screen_for(source, apps, change, reason):
     other = replace(source, manifest=replace(source.manifest, image=change(source.manifest.image)))
     with pytest.raises(InvalidFile, match=f"{reason}; expected one RGB or BGR picture in and one out, in tiles"):
+        into(other, apps / "android-demo")
+    assert files(apps / "android-demo") == set()
+
+
+def test_steps_that_the_demo_apps_do_not_do(source, apps):
+    other = replace(source, manifest=replace(source.manifest, after=(ClassicalStep("equalize", {}),)))
+    with pytest.raises(InvalidFile, match="it has classical steps before or after the network"):
         into(other, apps / "android-demo")
     assert files(apps / "android-demo") == set()
 
