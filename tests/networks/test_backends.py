@@ -19,8 +19,12 @@ WEIGHTS = Path(__file__).parent / "weights"
 NAMES = (*RESTORERS, *LESSONS)
 TURN = ("executorch", "tflite", "onnx", "coreml")
 
-LEAST_INT8_DB = {"span": 32.0, "srresnet": 37.0}
-"""Against float32, the mean over the test tiles, where 40 dB are missed. Both have layers whose ranges are a hundred times their pictures'."""
+SIDES = {"inpainting": 128}
+"""Tiles other than 64 px: its halo is 32."""
+
+LEAST_INT8_DB = {"span": 32.0, "srresnet": 37.0, "cyclegan": 32.0, "style-transfer": 39.0, "restormer": 39.0}
+"""Against float32, the mean over the test tiles, where plain int8 with every layer in it misses 40 dB. SPAN and SRResNet have layers whose ranges are a
+hundred times their pictures'; CycleGAN loses as much in ONNX as here, so it is the network and not a runtime. `--recipe auto` was not tried on them."""
 
 
 def few(source: edgekit_calibration.CalibrationSet, count: int) -> PictureSet:
@@ -34,8 +38,9 @@ def test_it_is_exported_and_computes_what_the_network_does(name, runtime, tmp_pa
     enhancer = models.load(str(WEIGHTS / f"{name}.safetensors"))
     precisions = ("fp32", "int8-weights" if runtime == "coreml" else "int8")
     jobs = [pipeline.Job(backend(runtime), recipe.load(precision)) for precision in precisions]
-    pictures = few(edgekit_calibration.load("photos"), 6), few(edgekit_calibration.test_set(), 2)
-    made = pipeline.export(enhancer, Target("networks", ()), jobs, *pictures, Host(), tmp_path / "bundle", tile=(64, 64))
+    pictures = few(edgekit_calibration.load("photos"), 32), few(edgekit_calibration.test_set(), 2)
+    side = SIDES.get(name, 64)
+    made = pipeline.export(enhancer, Target("networks", ()), jobs, *pictures, Host(), tmp_path / "bundle", tile=(side, side))
     exact, small = (artifact.parity for artifact in made.manifest.artifacts)
     assert exact is not None and exact.psnr_db is not None and exact.psnr_db > 90, exact
     assert exact.finite and exact.runs_equal
