@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page rewrites-page tradeoff crops cuda constraints clean
+.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page rewrites-page tradeoff matrix crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -65,6 +65,10 @@ rewrites-page: $(READY)
 
 tradeoff: $(READY) build/crops.zip
 	$(VENV)/bin/python toolkit/docs/tradeoff.py $(ARGS)
+
+# Every architecture of spandrel through every backend (hours, resumable), and its page.
+matrix: $(READY)
+	PYTHONPATH=tests/networks $(VENV)/bin/python toolkit/docs/matrix.py $(ARGS)
 
 build/crops.zip:
 	$(MAKE) crops

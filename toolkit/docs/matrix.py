@@ -1,0 +1,184 @@
+"""Every architecture of spandrel, small and random, through four backends in float32 and int8: toolkit/docs/matrix.md. Resumable: what matrix.json holds of a
+cell is not made again, unless --again.
+
+make matrix                                    all missing cells, then the page
+make matrix ARGS="--only SwinIR,SPAN"          of some architectures
+make matrix ARGS="--minutes 60"                stop starting new cells then
+make matrix ARGS=--page                        only the page
+
+Each cell runs in a process of its own, which may take SECONDS: converters crash, loop and eat memory, and one cell must not take the others along.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CELLS = Path(__file__).parent / "matrix.json"
+PAGE = Path(__file__).parent / "matrix.md"
+BACKENDS = ("executorch", "tflite", "onnx", "coreml")
+PRECISIONS = {"executorch": ("fp32", "int8"), "tflite": ("fp32", "int8"), "onnx": ("fp32", "int8"), "coreml": ("fp32", "int8-weights")}
+SIDE = 64
+SECONDS = 420
+FLAT = 0.05
+"""Standard deviation of the output below which a random network proves nothing."""
+
+GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0}
+"""SQNR from which a cell is green. Random networks are no restorers: their int8 numbers compare runtimes, not pictures."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`sqnr_db` is the output's variance over the mean squared difference from float32; `status` is green, low, flat or failed; `reason` says why not green."""
+
+    status: str
+    reason: str = ""
+    sqnr_db: float | None = None
+    output_std: float | None = None
+    delegated: str = ""
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+def measure(name: str, runtime: str, precision: str) -> Cell:
+    """In this process."""
+    import torch
+    from spandrel_networks import state_of
+
+    from edgekit import pipeline, recipe
+    from edgekit.cli.sets import calibration_set, test_set
+    from edgekit.models import community
+    from edgekit.models.enhancers import enhancer_of
+    from edgekit.preparation import PictureSet
+    from edgekit.target import Target
+    from edgekit_targets import backend
+    from edgekit_targets.devices.host import Host
+
+    torch.set_num_threads(2)
+    start = time.monotonic()
+    community.registry()
+    found = community.recognized(state_of(name))
+    if found is None:
+        raise ValueError("spandrel does not recognize the small network")
+    described = enhancer_of(name, found.module, found.contract, source="random", licence="", sha256="")
+    enhancer = replace(described, tiling="whole")  # one tile of each picture: conversion is compared here, not tiling
+    unit = math.lcm(enhancer.multiple_of, 8)
+    side = enhancer.only or (max(SIDE, -(-enhancer.smallest // unit) * unit),) * 2
+
+    def few(source: PictureSet, count: int) -> PictureSet:
+        wanted = max(side) * enhancer.scale
+        return PictureSet(source.name, source.sha256, [(n, p[..., :wanted, :wanted].contiguous()) for n, p in list(source.pictures)[:count]])
+
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = pipeline.export(
+            enhancer,
+            Target("matrix", ()),
+            [pipeline.Job(backend(runtime), recipe.load(precision))],
+            few(calibration_set("photos"), 8),
+            few(test_set(), 2),
+            Host(),
+            Path(folder) / "bundle",
+            tile=side,
+        )
+        artifact = bundle.manifest.artifacts[0]
+        golden = bundle.manifest.golden.reference[0]
+        values = torch.frombuffer(bytearray((bundle.path / golden.file).read_bytes()), dtype=torch.float32)
+    spread, parity, delegation = float(values.std()), artifact.parity, artifact.delegation
+    if parity is None:
+        raise ValueError(artifact.why_not["parity"])
+    if not parity.finite or parity.psnr_db is None:
+        raise ValueError("the output is not finite")
+    sqnr = min(100.0, parity.psnr_db + 20 * math.log10(max(spread, 1e-9)))
+    status, reason = "green", ""
+    if spread < FLAT:
+        status, reason = "flat", f"the output's standard deviation is {spread:.3f}"
+    elif sqnr < GREEN_DB[precision]:
+        status, reason = "low", f"{sqnr:.1f} dB, below {GREEN_DB[precision]:g}"
+    where = f"{delegation.delegated}/{delegation.total} in {delegation.partitions}" if delegation else ""
+    return Cell(status, reason, sqnr, spread, where, artifact.bytes, time.monotonic() - start)
+
+
+def in_a_process(name: str, runtime: str, precision: str) -> Cell:
+    start = time.monotonic()
+    command = [sys.executable, "-W", "ignore", __file__, "--cell", name, runtime, precision]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return Cell("failed", f"not done after {SECONDS} s", seconds=SECONDS)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines and lines[-1].startswith("{"):
+        return Cell(**json.loads(lines[-1]))
+    said = (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
+    return Cell("failed", said[:240], seconds=time.monotonic() - start)
+
+
+def page(cells: dict[str, dict[str, object]], names: list[str]) -> None:
+    columns = [(runtime, precision) for runtime in BACKENDS for precision in PRECISIONS[runtime]]
+    counts = {status: sum(cell["status"] == status for cell in cells.values()) for status in ("green", "low", "flat", "failed")}
+    lines = [
+        "# Every architecture, every backend",
+        "",
+        f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(cells)} of {len(names) * len(columns)} cells, {counts['green']} green,",
+        f"{counts['low']} low, {counts['flat']} flat, {counts['failed']} failed. spandrel's architectures, each in a small size with random weights, one file per",
+        f"cell at {SIDE}x{SIDE} px (more where the network needs more), executed on this machine (Core ML by edgekit's evaluator) and compared with PyTorch in",
+        "float32. Numbers are SQNR in decibels: the output's own variance over the mean squared difference, at most 100. *flat*: the random network's output",
+        f"hardly varies (standard deviation below {FLAT:g}), so the number proves nothing. Green is at least {GREEN_DB['fp32']:g} dB in fp32 and "
+        f"{GREEN_DB['int8']:g} in int8; random",
+        "networks are no restorers, so the int8 numbers tell that a runtime computes the network, not how good its pictures are.",
+        "",
+        "| architecture | " + " | ".join(f"{runtime} {precision}" for runtime, precision in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    reasons = []
+    for name in names:
+        row = []
+        for runtime, precision in columns:
+            cell = cells.get(f"{name}/{runtime}/{precision}")
+            if cell is None:
+                row.append("not run")
+                continue
+            shown = f"{cell['sqnr_db']:.0f}" if cell["sqnr_db"] is not None else ""
+            row.append(f"{shown} {cell['status'] if cell['status'] != 'green' else ''}".strip())
+            if cell["reason"]:
+                reasons.append(f"- {name}, {runtime} {precision}: {cell['status']}: {cell['reason']}")
+        lines.append(f"| {name} | " + " | ".join(row) + " |")
+    PAGE.write_text("\n".join([*lines, "", "## Why not green", "", *(reasons or ["Nothing so far."])]) + "\n", "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="architectures, with commas")
+    parser.add_argument("--again", action="store_true", help="make cells again that are there")
+    parser.add_argument("--page", action="store_true", help="only write the page")
+    parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after so many")
+    parser.add_argument("--cell", nargs=3, metavar=("NAME", "BACKEND", "PRECISION"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cell:
+        print(json.dumps(asdict(measure(*options.cell))))
+        return
+    from spandrel_networks import SMALL
+
+    names, end = sorted(SMALL), time.monotonic() + 60 * options.minutes
+    cells = json.loads(CELLS.read_text("utf-8")) if CELLS.exists() else {}
+    wanted = options.only.split(",") if options.only else names
+    for name, runtime, precision in ((n, r, p) for n in wanted for r in BACKENDS for p in PRECISIONS[r]):
+        key = f"{name}/{runtime}/{precision}"
+        if options.page or time.monotonic() > end or (key in cells and not options.again):
+            continue
+        cells[key] = asdict(in_a_process(name, runtime, precision))
+        CELLS.write_text(json.dumps(dict(sorted(cells.items())), indent=1) + "\n", "utf-8")
+        print(key, cells[key]["status"], cells[key]["sqnr_db"], cells[key]["reason"], flush=True)
+    page(cells, names)
+
+
+if __name__ == "__main__":
+    main()
