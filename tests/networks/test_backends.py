@@ -45,4 +45,5 @@ def test_it_is_exported_and_computes_what_the_network_does(name, runtime, tmp_pa
     assert exact is not None and exact.psnr_db is not None and exact.psnr_db > 90, exact
     assert exact.finite and exact.runs_equal
     assert small is not None and small.psnr_db is not None and small.psnr_db > LEAST_INT8_DB.get(name, 40.0), small
-    assert made.manifest.artifacts[1].bytes < made.manifest.artifacts[0].bytes
+    large, little = (artifact.bytes for artifact in made.manifest.artifacts)
+    assert little < large or large < 100_000, "of a tiny network, what describes the rounding can outweigh the weights"
