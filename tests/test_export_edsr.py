@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import edgekit_targets
-from edgekit import bundle, metrics, models, parity, pipeline, recipe, training_run
+from edgekit import bundle, metrics, models, parity, pipeline, preparation, recipe, training_run
 from edgekit.cli.sets import calibration_set, test_set
 from edgekit.manifest import Manifest
 from edgekit.verdict import judge
@@ -62,7 +62,7 @@ def test_the_bundle_is_complete_and_within_budget(made):
     json.loads((path / "manifest.json").read_text())
     assert judge(manifest).ship and not judge(manifest).over
     image = manifest.image
-    assert image.receptive_radius == 36 and 1 <= image.halo < 36 and image.overhead <= pipeline.MOST_OVERHEAD
+    assert image.receptive_radius == 36 and 1 <= image.halo < 36 and image.overhead <= preparation.MOST_OVERHEAD
     assert manifest.reference.device.find("CPU stand-in") > 0, "it is never called CUDA"
     assert {g.artifact for g in manifest.golden.artifacts} == {a.name for a in manifest.artifacts}
 
