@@ -14,6 +14,9 @@ from edgekit.manifest import Manifest
 from edgekit.verdict import judge
 from edgekit_targets.devices.host import Host
 
+pytestmark = pytest.mark.timeout(1500)
+"""Four whole exports take minutes, and more on a busy machine."""
+
 PUBLISHED_WORST_DB = 43.2
 """Worst of ten tiles, EDSR-base int8 on XNNPACK against fp32, in the model card of john-rocky/executorch-models."""
 
