@@ -23,8 +23,8 @@ SIDES = {"inpainting": 128}
 """Tiles other than 64 px: its halo is 32."""
 
 LEAST_INT8_DB = {"span": 32.0, "srresnet": 37.0, "cyclegan": 32.0, "style-transfer": 39.0, "restormer": 39.0}
-"""Against float32, the mean over the test tiles, where plain int8 with every layer in it misses 40 dB. SPAN and SRResNet have layers whose ranges are a
-hundred times their pictures'; CycleGAN loses as much in ONNX as here, so it is the network and not a runtime. `--recipe auto` was not tried on them."""
+"""Against float32, the mean over the test tiles, where plain int8 with every layer in it misses 40 dB. CycleGAN loses as much in ONNX as here, so it is the
+network and not a runtime. `--recipe auto` was not tried on them."""
 
 
 def few(source: edgekit_calibration.CalibrationSet, count: int) -> PictureSet:

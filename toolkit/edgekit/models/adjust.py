@@ -1,5 +1,6 @@
-"""A network that predicts how to adjust a picture, not the picture: gain, gamma and saturation (after Hu et al.: Exposure, ACM TOG 2018, arXiv 1709.09602, and
-Bianco et al. 2019). It sees the whole picture, made small; whoever runs it applies the three numbers to the picture at full size (`edgekit.adjustment`)."""
+"""A network that predicts how to adjust a picture, not the picture: gain, gamma and saturation (after Hu et al.: Exposure, ACM TOG 2018, arXiv 1709.09602).
+
+It sees the whole picture, made small; whoever runs it applies the three numbers to the picture at full size (`edgekit.adjustment`)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 sampled as in Song, Meng, Ermon: Denoising Diffusion Implicit Models, ICLR 2021, arXiv 2010.02502). The loop over steps is the host's (`edgekit.sampler`); the
 network is exported once, never unrolled.
 
-The network estimates the clean picture (Salimans, Ho 2022, arXiv 2202.00512, call it x-prediction): its output is a picture whatever the step, which int8 suits.
+The network estimates the clean picture (Salimans, Ho 2022, arXiv 2202.00512, call it x-prediction): its output is a picture whatever the step.
 """
 
 from __future__ import annotations
