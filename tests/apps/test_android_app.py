@@ -17,7 +17,7 @@ import android_build
 import api_guards
 import pytest
 from android_build import DEMO, Modules, done
-from kotlin import TestCase
+from cases import TestCase, assert_passed
 
 from edgekit.cli import main
 
@@ -156,11 +156,7 @@ def cases(android, modules, tmp_path_factory) -> Sequence[TestCase]:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_logic(cases, suite):
-    mine = [case for case in cases if case.suite == suite]
-    print(f"{suite}: {len(mine)} tests")
-    assert mine, f"JUnit ran no test of {suite}"
-    failed = [f"{case.name}: {case.problem}" for case in mine if case.problem]
-    assert not failed, f"{len(failed)} of {len(mine)} failed:\n" + "\n".join(failed)
+    assert_passed(cases, suite)
 
 
 def test_every_test_belongs_to_a_suite(cases):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from cases import assert_passed
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "ios-demo"
@@ -196,9 +197,7 @@ def core_ml_cases(swift):
 
 @pytest.mark.parametrize("suite", KIT_SUITES)
 def test_core_ml_suite_passes(core_ml_cases, suite):
-    mine = [case for case in core_ml_cases if case.suite == suite]
-    print(f"{suite}: {len(mine)} tests")
-    assert mine and [f"{case.name}: {case.problem}" for case in mine if case.problem] == []
+    assert_passed(core_ml_cases, suite)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from kotlin import STRICT, TestCase
+from cases import TestCase, assert_passed
+from kotlin import STRICT
 
 ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "android-demo/enhancer-core/src/main/kotlin"
@@ -25,11 +26,7 @@ def cases(kotlin, core, tmp_path_factory) -> Sequence[TestCase]:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite_passes(cases, suite):
-    mine = [case for case in cases if case.suite == suite]
-    print(f"{suite}: {len(mine)} tests")
-    assert mine, f"JUnit ran no test of {suite}"
-    failed = [f"{case.name}: {case.problem}" for case in mine if case.problem]
-    assert not failed, f"{len(failed)} of {len(mine)} failed:\n" + "\n".join(failed)
+    assert_passed(cases, suite)
 
 
 def test_every_test_belongs_to_a_suite(cases):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import TestCase
+from cases import TestCase, assert_passed, failures
 
 from edgekit import bundle, device_report
 from edgekit.manifest import Golden, GoldenOutput
@@ -42,16 +42,9 @@ def cases(swift, package) -> Sequence[TestCase]:
     return [case for case in swift.run_tests(package) if (case.suite, case.name) != (NEEDS_A_BUNDLE.suite, NEEDS_A_BUNDLE.name)]
 
 
-def failures(cases: Sequence[TestCase]) -> list[str]:
-    return [f"{case.name}: {case.problem}" for case in cases if case.problem]
-
-
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite_passes(cases, suite):
-    mine = [case for case in cases if case.suite == suite]
-    print(f"{suite}: {len(mine)} tests")
-    assert mine, f"XCTest ran no test of {suite}"
-    assert not failures(mine), "\n".join(failures(mine))
+    assert_passed(cases, suite)
 
 
 def test_there_are_suites():

@@ -9,13 +9,12 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from tiny_networks import TINY
 from torch import Tensor, nn
+from trained_weights import path_of, save
 
 import edgekit_calibration
 from edgekit import metrics, models
@@ -25,7 +24,6 @@ from edgekit.models import adjust, architectures
 from edgekit.models.degrade import resize
 from edgekit.models.pixels import in_pixels
 
-WEIGHTS = Path(__file__).parent / "weights"
 MOST_SECONDS = 55.0
 
 
@@ -86,11 +84,9 @@ def fit(name: str, seconds: float) -> None:
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
         steps += 1
-    WEIGHTS.mkdir(exist_ok=True)
-    path = WEIGHTS / f"{name}.safetensors"
-    save_file({key: value.half() if value.is_floating_point() else value for key, value in models.to_state_dict(module.eval()).items()}, path)
+    size = save(name, module)
     before, after = quality(name)
-    print(f"{name}: {steps} steps, {path.stat().st_size} bytes; test pictures {before:.3f} -> {after:.3f}", flush=True)
+    print(f"{name}: {steps} steps, {size} bytes; test pictures {before:.3f} -> {after:.3f}", flush=True)
 
 
 def _crop(photographs: list[Tensor], side: int) -> Tensor:
@@ -103,7 +99,7 @@ def _crop(photographs: list[Tensor], side: int) -> Tensor:
 
 def quality(name: str) -> tuple[float, float]:
     """(What the network's input scores as it is, what its output scores) on the clean test pictures' middles, means. A mask scores its IoU, the rest dB."""
-    lesson, enhancer = LESSONS[name], models.load(str(WEIGHTS / f"{name}.safetensors"))
+    lesson, enhancer = LESSONS[name], models.load(str(path_of(name)))
     before, after = [], []
     for picture in edgekit_calibration.test_set().pictures:
         clean = resize(picture.tensor()[..., :192, :192], 96, 96).clamp(0, 1)

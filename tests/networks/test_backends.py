@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from lessons import LESSONS
 from train import RESTORERS
+from trained_weights import path_of
 
 import edgekit_calibration
 from edgekit import models, pipeline, recipe
@@ -15,7 +14,6 @@ from edgekit.target import Target
 from edgekit_targets import backend
 from edgekit_targets.devices.host import Host
 
-WEIGHTS = Path(__file__).parent / "weights"
 NAMES = (*RESTORERS, *LESSONS)
 TURN = ("executorch", "tflite", "onnx", "coreml")
 
@@ -35,7 +33,7 @@ def few(source: edgekit_calibration.CalibrationSet, count: int) -> PictureSet:
 
 @pytest.mark.parametrize(("name", "runtime"), [pytest.param(name, TURN[i % 4], id=f"{name}-{TURN[i % 4]}") for i, name in enumerate(NAMES)])
 def test_it_is_exported_and_computes_what_the_network_does(name, runtime, tmp_path):
-    enhancer = models.load(str(WEIGHTS / f"{name}.safetensors"))
+    enhancer = models.load(str(path_of(name)))
     precisions = ("fp32", "int8-weights" if runtime == "coreml" else "int8")
     jobs = [pipeline.Job(backend(runtime), recipe.load(precision)) for precision in precisions]
     pictures = few(edgekit_calibration.load("photos"), 32), few(edgekit_calibration.test_set(), 2)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors import safe_open
 from tiny_networks import SHIPPED, TINY
 from train import RESTORERS, quality
+from trained_weights import path_of
 
 from edgekit import models, tiles
 from edgekit.errors import InvalidCheckpoint
@@ -16,7 +15,6 @@ from edgekit.models import architectures
 from edgekit.models.architectures import ARCHITECTURES
 from edgekit.models.pixels import in_pixels
 
-WEIGHTS = Path(__file__).parent / "weights"
 EACH = [pytest.param(name, widths, id=f"{name}-{number}") for name, sizes in TINY.items() for number, widths in enumerate(sizes)]
 
 
@@ -131,7 +129,7 @@ def test_windows_reach_as_far_as_they_shift():
 
 @pytest.mark.parametrize("name", [name for name in TINY if name not in SHIPPED])
 def test_trained_weights_are_small_and_of_this_size(name):
-    path = WEIGHTS / f"{name}.safetensors"
+    path = path_of(name)
     assert path.stat().st_size <= 150_000
     expected = models.to_state_dict(build(name, TINY[name][0]))
     with safe_open(path, "pt") as file:

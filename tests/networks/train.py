@@ -6,12 +6,11 @@ Each learns to undo its own degradation. Writes weights/NAME.safetensors (float1
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tiny_networks import TINY
 from torch import Tensor, nn
+from trained_weights import path_of, save
 
 import edgekit_calibration
 from edgekit import losses, metrics, models, train
@@ -23,7 +22,6 @@ from edgekit.models.pixels import in_pixels
 RESTORERS = (
     "edsr-bicubic", "srresnet", "rdn", "rrdbnet", "espcn", "srvgg", "span", "ecbsr", "dncnn", "nafnet", "restormer", "swinir",
 )  # fmt: skip
-WEIGHTS = Path(__file__).parent / "weights"
 CROP = 144
 MOST_SECONDS = 55.0
 
@@ -49,14 +47,9 @@ def fit(name: str, seconds: float) -> None:
     patches = train.Patches(crops(), side, scale=contract.scale, prepare=lambda clean: contract.degrade(clean)[0])
     settings = train.TrainSettings(max_minutes=seconds / 60, batch=4, learning_rate=2e-3, patch_px=side)
     result = train.train(module, patches, _in_colours_of(contract), settings)
-    WEIGHTS.mkdir(exist_ok=True)
-    path = WEIGHTS / f"{name}.safetensors"
-    state = models.to_state_dict(module)
-    save_file({key: value.half() if value.is_floating_point() else value for key, value in state.items()}, path)
+    size = save(name, module)
     before, after = quality(name)
-    print(
-        f"{name}: {result.steps} steps, loss {result.loss:.4f}, {path.stat().st_size} bytes; test pictures {before:.2f} -> {after:.2f} dB", flush=True
-    )
+    print(f"{name}: {result.steps} steps, loss {result.loss:.4f}, {size} bytes; test pictures {before:.2f} -> {after:.2f} dB", flush=True)
 
 
 def _in_colours_of(contract: Contract) -> losses.Loss:
@@ -68,7 +61,7 @@ def _in_colours_of(contract: Contract) -> losses.Loss:
 
 def quality(name: str) -> tuple[float, float]:
     """(PSNR of the network's input, enlarged bicubically, PSNR of its output) against the clean test pictures' middles, in dB."""
-    enhancer = models.load(str(WEIGHTS / f"{name}.safetensors"))
+    enhancer = models.load(str(path_of(name)))
     before, after = [], []
     for picture in edgekit_calibration.test_set().pictures:
         clean = picture.tensor()[..., :192, :192]
