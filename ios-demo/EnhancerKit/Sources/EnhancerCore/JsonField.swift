@@ -28,6 +28,11 @@ struct JsonField {
         return JsonField(document: document, path: path.isEmpty ? name : "\(path).\(name)", value: values[name])
     }
 
+    /// The key is missing, null or an empty list.
+    func none(_ why: String) throws {
+        guard value == nil || value == .null || value == .list([]) else { throw refusal(expected: "none: \(why)") }
+    }
+
     func list(_ counts: ClosedRange<Int> = 0...Int.max) throws -> [JsonField] {
         guard case .list(let values) = value, counts.contains(values.count) else {
             switch (counts.lowerBound, counts.upperBound) {

@@ -4,6 +4,14 @@ extension Manifest {
     /// Bytes. A real one has some ten thousand.
     static let largest = 16 << 20
 
+    /// Keys of what surrounds the files in other bundles, and why there must be none here.
+    private static let beyond = [
+        ("sampler", "the files are one step of a model, not all of it"),
+        ("apply", "the files give numbers, not a picture"),
+        ("before", "the app does no classical steps before the network"),
+        ("after", "the app does no classical steps after the network"),
+    ]
+
     /// Reads and checks the bytes of a manifest.json. Throws `EnhancerError.invalidManifest`: one line with the key's path, what it is and what was expected.
     public static func parse(_ data: Data) throws -> Manifest {
         let name = ModelBundle.manifestName
@@ -11,8 +19,7 @@ extension Manifest {
         let top = JsonField(name, try JsonParser.parse(data, name: name))
         let version = try top.key("manifest")
         guard try version.whole(atLeast: 1) == 1 else { throw version.refusal(expected: "1: this bundle is newer than the app, update the app") }
-        let sampler = try top.key("sampler")
-        guard sampler.value == nil || sampler.value == .null else { throw sampler.refusal(expected: "none: the files are one step of a model, not all of it") }
+        for (key, why) in beyond { try top.key(key).none(why) }
         let image = try ImageContract(top.key("image"))
         let artifacts = try self.artifacts(top.key("artifacts"), image)
         return Manifest(

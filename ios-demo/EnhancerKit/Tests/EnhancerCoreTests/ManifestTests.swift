@@ -105,6 +105,10 @@ final class ManifestTests: XCTestCase {
                 "\"manifest\": 1,", "\"manifest\": 1, \"sampler\": {},",
                 "manifest.json: sampler is an object; expected none: the files are one step of a model, not all of it"
             ),
+            (
+                "\"manifest\": 1,", "\"manifest\": 1, \"apply\": null, \"before\": [], \"after\": [{}],",
+                "manifest.json: after is a list of 1; expected none: the app does no classical steps after the network"
+            ),
             ("\"tiling\": \"exact\"", "\"tiling\": true", "manifest.json: image.tiling is true; expected one of exact, whole"),
             ("\"manifest\": 1", "\"manifest\": 2", "manifest.json: manifest is 2; expected 1: this bundle is newer than the app, update the app"),
             ("\"file\": \"edsr-coreml-fp16.mlpackage\"", "\"file\": {}", "manifest.json: artifacts[0].file is an object; expected a text"),

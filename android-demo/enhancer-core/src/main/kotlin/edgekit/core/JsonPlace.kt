@@ -12,6 +12,15 @@ internal class JsonPlace(
         return JsonPlace(if (isRoot) "$path: $name" else "$path.$name", table[name])
     }
 
+    /** The key is missing, null or an empty list. */
+    fun none(
+        name: String,
+        why: String,
+    ) {
+        val found = (value as? Map<*, *>)?.get(name)
+        if (found != null && (found as? List<*>)?.isEmpty() != true) key(name).wrong("none: $why")
+    }
+
     fun list(): List<JsonPlace> = (value as? List<*> ?: wrong("an array")).mapIndexed { index, item -> JsonPlace("$path[$index]", item) }
 
     /** The one item of a list. */

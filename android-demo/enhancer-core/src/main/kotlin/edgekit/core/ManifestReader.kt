@@ -8,6 +8,15 @@ internal object ManifestReader {
     private val FILE = Regex("[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
     private val SHA256 = Regex("[0-9a-f]{64}")
 
+    /** Keys of what surrounds the files in other bundles, and why there must be none here. */
+    private val BEYOND =
+        mapOf(
+            "sampler" to "the files are one step of a model, not all of it",
+            "apply" to "the files give numbers, not a picture",
+            "before" to "the app does no classical steps before the network",
+            "after" to "the app does no classical steps after the network",
+        )
+
     fun read(text: String): Manifest {
         val root =
             try {
@@ -18,6 +27,7 @@ internal object ManifestReader {
         val version = root.key("manifest")
         val found = version.whole(1, Long.MAX_VALUE)
         if (found > VERSION) version.fail("is $found, made by a newer edgekit; expected $VERSION: update the app")
+        for ((key, why) in BEYOND) root.none(key, why)
         val image = image(root.key("image"))
         val artifacts = artifacts(root.key("artifacts"), image)
         return Manifest(root.key("created").name(), model(root.key("model"), image), image, artifacts, golden(root.key("golden"), artifacts))

@@ -58,6 +58,10 @@ class ManifestTest {
         assertEquals("manifest.json: image.edge_rule is 'zero'; expected reflect", message("\"reflect\"", "\"zero\""))
         assertContains(message("\"halo\": *[0-9]+", "\"halo\": 1e3"), "manifest.json: image.halo is 1000.0; expected less than half of the tile's ")
         assertContains(message("\"halo\": *[0-9]+", "\"halo\": 3000000000"), "manifest.json: image.halo is 3000000000; expected at most 2147483647")
+        assertEquals(
+            "manifest.json: after is an array of 1; expected none: the app does no classical steps after the network",
+            message("\"manifest\": *1", "\"apply\": null, \"before\": [], \"after\": [{}], \"manifest\": 1"),
+        )
         assertEquals("manifest.json: manifest is 2, made by a newer edgekit; expected 1: update the app", message("\"manifest\": *1", "\"manifest\": 2"))
     }
 
