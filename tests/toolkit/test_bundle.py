@@ -127,7 +127,7 @@ def test_the_schema_and_the_types_name_the_same_keys():
                     compare(inner, prop.get("items", prop))
 
     compare(manifest.Manifest, manifest.schema())
-    assert len(set(seen)) == 20
+    assert len(set(seen)) == 24
 
 
 def mutate(value: Any, rng: random.Random) -> Any:

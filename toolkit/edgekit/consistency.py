@@ -42,6 +42,7 @@ def require(manifest: Manifest, where: str) -> None:
             _require_step(step, f"{where}: {key}: {step.name}")
     if manifest.after and image.outputs[0].colour == "mask":
         raise InvalidFile(f"{where}: after: steps on a mask; expected none: they are for pictures")
+    _require_routed(manifest, where)
     _require_once("artifact name", (a.name for a in manifest.artifacts), where)
     tensors = golden_tensors(manifest)
     _require_once("file", (f.file for f in (*manifest.artifacts, *tensors)), where)
@@ -86,6 +87,33 @@ def _require_step(step: ClassicalStep, where: str) -> None:
     regions, sigma = step.parameters.get("regions", 1), step.parameters.get("sigma_space", 1)
     if regions != int(regions) or regions > 64 or sigma > 5:
         raise InvalidFile(f"{where}: {step.parameters}; expected whole regions of at most 64 a side, sigma_space of at most 5 px")
+
+
+def _require_routed(manifest: Manifest, where: str) -> None:
+    routing, image = manifest.routing, manifest.image
+    if routing is None:
+        if wrong := [a for a in manifest.artifacts if a.variant is not None]:
+            raise InvalidFile(f"{where}: {wrong[0].name}: variant is '{wrong[0].variant}'; expected none, as there is no routing")
+        return
+    names, place = [variant.name for variant in routing.variants], f"{where}: routing"
+    _require_once("variant", names, place)
+    if len(routing.thresholds) != len(names) - 1:
+        raise InvalidFile(f"{place}: {len(routing.thresholds)} thresholds for {len(names)} variants; expected {len(names) - 1}")
+    if not all(one < other for one, other in pairwise(routing.thresholds)):
+        raise InvalidFile(f"{place}: thresholds is {list(routing.thresholds)}; expected rising ones")
+    if routing.heaviest.model != manifest.model:
+        raise InvalidFile(f"{place}: variants: the last is {routing.heaviest.model.name}; expected the manifest's model, {manifest.model.name}")
+    if image.tiling != "exact" or manifest.sampler or manifest.apply:
+        raise InvalidFile(f"{place}: the network is no plain one in tiles; expected image.tiling 'exact', no sampler and no apply")
+    for artifact in manifest.artifacts:
+        if artifact.variant not in names:
+            raise InvalidFile(f"{where}: {artifact.name}: variant is {artifact.variant!r}; expected one of {', '.join(names)}")
+    families = [(a.backend, a.recipe) for a in manifest.artifacts]
+    for backend, recipe in dict.fromkeys(families):
+        made = [a.variant for a in manifest.artifacts if (a.backend, a.recipe) == (backend, recipe)]
+        if sorted(map(str, made)) != sorted(names):
+            found = ", ".join(map(str, made))
+            raise InvalidFile(f"{where}: artifacts: {backend} {recipe} has the variants {found}; expected one file of each: {', '.join(names)}")
 
 
 def golden_tensors(manifest: Manifest) -> list[GoldenTensor]:

@@ -70,7 +70,7 @@ def require_role(name: str) -> None:
 def embed(source: bundle.Bundle, place: Path, app: App | None, artifacts: Sequence[str] = (), *, force: bool = False) -> Embedded:
     """Copies `source` (as `bundle.read` verified it) to `place`, whole or not at all, and verifies the copy before it takes the place.
 
-    `app` None: every backend's files go along. `artifacts`: only these. `force` takes files over budget too, and replaces a bundle at `place`.
+    `app` None: every backend's files go along. `artifacts`: only these, with their variants. `force` takes files over budget too, and replaces a bundle at `place`.
     Raises UnknownName, InvalidFile, and OverBudget for a file that was measured and is worse than its target allows.
     """
     if place.resolve() == source.path.resolve():
@@ -78,7 +78,7 @@ def embed(source: bundle.Bundle, place: Path, app: App | None, artifacts: Sequen
     manifest = source.manifest
     if app and (reason := _foreign(manifest)):
         raise InvalidFile(f"{source.path}: {reason}; expected one RGB or BGR picture in and one out, in tiles: the demo app takes no other network")
-    left_out = _left_out(manifest, app, artifacts)
+    left_out = _left_out(manifest, app, _with_siblings(manifest, artifacts))
     kept = tuple(a for a in manifest.artifacts if a.name not in left_out)
     if not kept:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
@@ -113,6 +113,12 @@ def _left_out(manifest: Manifest, app: App | None, artifacts: Sequence[str]) -> 
         if name in reasons:
             raise InvalidFile(f"{name}: {reasons[name]}; expected one of {', '.join(n for n in known if n not in reasons) or 'none in this bundle'}")
     return {name: reasons.get(name, "not asked for") for name in known if name in reasons or (artifacts and name not in artifacts)}
+
+
+def _with_siblings(manifest: Manifest, artifacts: Sequence[str]) -> list[str]:
+    """A variant's file is of no use without the others among which the rule chooses."""
+    beside = [one.name for a in manifest.artifacts if a.name in artifacts for one in manifest.siblings(a).values()]
+    return list(dict.fromkeys((*artifacts, *beside)))
 
 
 def _foreign(manifest: Manifest) -> str | None:

@@ -7,6 +7,7 @@ are finite. What was not measured is None (null), and the artifact's `why_not` s
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -130,7 +131,8 @@ class BudgetLine:
 @dataclass(frozen=True)
 class Artifact:
     """One model file. `quantize` is the recipe as this backend saw it (None: fp32). `why_not` has a line for `parity` and for `latency` where they are None,
-    and for `delegation` and parity's `seam_steps` and `lpips` where they are None although they would belong."""
+    and for `delegation` and parity's `seam_steps` and `lpips` where they are None although they would belong. `variant` is the one of `Manifest.routing`
+    that the file is of."""
 
     name: str
     file: str
@@ -151,6 +153,66 @@ class Artifact:
     quantized: tuple[str, ...] = ()
     kept_float: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    variant: str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several networks for the same task, and the `model` that it is."""
+
+    name: str
+    model: Model
+
+
+@dataclass(frozen=True)
+class RoutingChoice:
+    """How the thresholds came about: on the pictures of the `set` they cost `drop_db` against the heaviest variant alone, and `most_drop_db` was allowed."""
+
+    set: str
+    tiles: int
+    most_drop_db: float
+    drop_db: float
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What the rule gave on the test pictures with one backend's and recipe's files. `shares`: variant -> its share of the tiles; `macs_share`: of the
+    multiplications that the heaviest variant alone takes. PSNR is against ground truth, as saved in 8 bits, mean over pictures: `routed_db` by the rule,
+    `alone_db` (variant -> dB) without it. `drop_db`, `worst_drop_db`: what a picture loses against the heaviest variant alone, mean and largest, of PSNR up to
+    36 dB and over the pictures below it: what is above is not seen."""
+
+    backend: str
+    recipe: str
+    pictures: int
+    tiles: int
+    shares: dict[str, float]
+    macs_share: float
+    routed_db: float
+    alone_db: dict[str, float]
+    drop_db: float
+    worst_drop_db: float
+
+
+@dataclass(frozen=True)
+class Routing:
+    """The rule that gives each tile or picture (`unit`) to one of the `variants`, lightest first, by its `score` (`edgekit.quality`): the first variant below
+    the first of the rising `thresholds`, the second below the second, the last from the last one on. There is a file of each variant for every backend and
+    recipe of the bundle, and all share the manifest's `image`."""
+
+    score: Literal["laplacian-energy"]
+    unit: Literal["tile", "picture"]
+    thresholds: tuple[int, ...]
+    variants: tuple[Variant, ...]
+    chosen: RoutingChoice
+    measured: tuple[Routed, ...] = ()
+
+    def variant(self, score: int) -> str:
+        """The name of the variant for a tile or picture of this score."""
+        return self.variants[bisect_right(self.thresholds, score)].name
+
+    @property
+    def heaviest(self) -> Variant:
+        return self.variants[-1]
 
 
 @dataclass(frozen=True)
@@ -232,6 +294,13 @@ class Manifest:
     apply: Adjustment | None = None
     before: tuple[ClassicalStep, ...] = ()
     after: tuple[ClassicalStep, ...] = ()
+    routing: Routing | None = None
+
+    def siblings(self, artifact: Artifact) -> dict[str, Artifact]:
+        """Variant -> its file of the artifact's backend and recipe, lightest first; of a bundle without variants, none."""
+        names = [variant.name for variant in self.routing.variants] if self.routing else []
+        same = {a.variant: a for a in self.artifacts if (a.backend, a.recipe) == (artifact.backend, artifact.recipe)}
+        return {name: same[name] for name in names}
 
     def to_json(self) -> str:
         """The file's text. Raises ValueError where a value does not fit the schema: a bug of the caller, not of the user."""

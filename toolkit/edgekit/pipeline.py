@@ -13,13 +13,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekit import bundle, capture, evidence, fp16_audit, manifest, parity, preparation, recipe, reference, report, rewrite, tile_size
+from edgekit import (
+    bundle,
+    capture,
+    evidence,
+    fp16_audit,
+    manifest,
+    parity,
+    preparation,
+    recipe,
+    reference,
+    report,
+    rewrite,
+    tile_size,
+    variants,
+)
 from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
 from edgekit.enhancer import ClassicalStep, Enhancer
 from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError
-from edgekit.preparation import PictureSet, Progress, calibration_tiles, from_io, prepare, referenced, to_io
+from edgekit.preparation import PictureSet, Progress, calibration_tiles, cut, from_io, measure_tiling, referenced, to_io
 from edgekit.target import Target
 
 LATENCY_RUNS = 20
@@ -30,11 +44,13 @@ AUDIT_TILES = 16
 
 @dataclass(frozen=True)
 class Job:
-    """One artifact to make. `module` is what becomes the file, if not the enhancer's own: a pruned network, whose reference the original stays."""
+    """One artifact to make. `module` is what becomes the file, if not the enhancer's own: a pruned network, whose reference the original stays. `variant` is
+    the one of the bundle's that the enhancer is."""
 
     backend: Backend
     recipe: recipe.Recipe
     module: nn.Module | None = None
+    variant: str | None = None
 
 
 def is_half(job: Job) -> bool:
@@ -67,17 +83,23 @@ def export(
     notes: Mapping[str, str] | None = None,
     before: Sequence[ClassicalStep] = (),
     after: Sequence[ClassicalStep] = (),
+    lighter: variants.Lighter | None = None,
     force: bool = False,
     progress: Progress = lambda what, done, total: None,
 ) -> bundle.Bundle:
     """Makes, runs and compares every artifact, then writes the bundle `out`. An existing bundle is replaced only with `force` and survives a failure.
 
+    `lighter` are further networks: then each job makes a file of each of them too, and the manifest has the rule that chooses.
     `before` and `after` are what `edgekit run` does around the network; nothing is measured with them.
     `notes` are text files that go along (name -> text). `captured` is the CUDA reference; without it PyTorch on this CPU stands in and is called that.
     Files over budget are written too: their manifest says so. Raises InvalidFile, MissingToolchain, LoweringError.
     """
     for job in jobs:
         require_possible(job.backend, job.recipe)
+    others = lighter.networks if lighter else {}
+    if lighter:
+        variants.require_alike(enhancer, lighter)
+        jobs = [replace(job, variant=variants.HEAVIEST) for job in jobs]
     if target.io == "uint8" and (odd := [spec.name for spec in enhancer.inputs if spec.colour in ("scalar", "state")]):
         raise InvalidFile(f"{enhancer.name}: its input '{odd[0]}' is no picture; expected a target with float32 in and out")
     bundle.check_free(out, force=force)
@@ -86,29 +108,47 @@ def export(
         log = folder / "export.log"
         log.touch()
         size = tile_size.for_network(enhancer, tile, target.tile)
+        for other in others.values():
+            tile_size.for_network(other, size, size)
         example = preparation.example(enhancer, size)
-        tiling, parity_set = prepare(enhancer, [job.backend.rewrites for job in jobs], test, size, asked=tile is not None, progress=progress)
+        photographs, rewrites = list(test.pictures), [job.backend.rewrites for job in jobs]
+        tilings = [
+            measure_tiling(one, rewrites, example, size, photographs, asked=tile is not None, progress=progress)
+            for one in (enhancer, *others.values())
+        ]
+        tiling = max(tilings, key=lambda one: one.halo)
+        parity_set = cut(enhancer, photographs, size, tiling.halo)
         fp32 = referenced(enhancer, parity_set, captured, progress)
         needed = max((job.recipe.quantize.tiles for job in jobs if job.recipe.quantize), default=0)
         examples = calibration_tiles(calibration, enhancer, size, tiling.halo, needed)
-        made = [
-            make(enhancer, target, job, example, examples, parity_set, fp32, device, folder, log, progress=lambda w, d, t: progress(w, d, t))
-            for job in jobs
-        ]
         watched = examples or calibration_tiles(calibration, enhancer, size, tiling.halo, AUDIT_TILES if any(is_half(job) for job in jobs) else 0)
-        made = audited(enhancer, jobs, made, example, watched[:AUDIT_TILES], parity_set, progress)
+
+        def files_of(network: Enhancer, own: Sequence[Job], expected: reference.Reference) -> list[Made]:
+            ran = [make(network, target, job, example, examples, parity_set, expected, device, folder, log, progress=progress) for job in own]
+            return audited(network, own, ran, example, watched[:AUDIT_TILES], parity_set, progress)
+
+        made = files_of(enhancer, jobs, fp32)
+        for name, other in others.items():
+            made += files_of(other, [replace(job, module=None, variant=name) for job in jobs], referenced(other, parity_set, None, progress))
+        model, *beside = (describe(one, example, its.radius) for one, its in zip((enhancer, *others.values()), tilings, strict=True))
+        rule: manifest.Routing | None = None
+        if lighter:
+            models = {**dict(zip(others, beside, strict=True)), variants.HEAVIEST: model}
+            rule = variants.rule_of(enhancer, lighter, models, calibration, size, tiling.halo, progress)
+            outputs = [(m.artifact, [from_io(o[0]) for o in m.run.outputs]) for m in made if m.run]
+            rule = replace(rule, measured=variants.measured(rule, parity_set, outputs, enhancer.inputs[0].colour))
         described = manifest.Manifest(
             edgekit=version("edgekit"),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             toolchain=dict(sorted({"torch": torch.__version__, **{k: v for m in made for k, v in m.lowered.toolchain.items()}}.items())),
-            model=describe(enhancer, example, tiling.radius),
+            model=model,
             image=manifest.Image(
                 enhancer.inputs,
                 enhancer.outputs,
                 enhancer.scale,
                 enhancer.tiling,
                 size,
-                tiling.radius,
+                max((one.radius for one in tilings if one.radius is not None), default=None),
                 tiling.halo,
                 enhancer.multiple_of,
                 overhead=round(tiling.overhead, 3),
@@ -122,6 +162,7 @@ def export(
             apply=enhancer.apply,
             before=tuple(before),
             after=tuple(after),
+            routing=rule,
         )
         files = {m.artifact.file: m.lowered.file for m in made}
         files |= {f"golden/{path.name}": path for path in sorted((folder / "golden").iterdir())}
@@ -129,7 +170,11 @@ def export(
         for note, text in (notes or {}).items():
             files[note] = folder / note
             files[note].write_text(text, "utf-8")
-        ran = [evidence.Given(m.artifact.name, m.artifact.sha256, [from_io(o[0]) for o in m.run.outputs]) for m in made if m.run]
+        ran = [
+            evidence.Given(m.artifact.name, m.artifact.sha256, [from_io(o[0]) for o in m.run.outputs])
+            for m in made
+            if m.run and m.artifact.variant in (None, variants.HEAVIEST)
+        ]
         if ran and fp32.outputs[0].ndim == 4:
             files |= evidence.gather(parity_set, fp32.outputs, ran, folder, colours=(enhancer.inputs[0].colour, enhancer.outputs[0].colour))
         files["report.html"] = folder / "report.html"
@@ -160,7 +205,8 @@ def make(
 ) -> Made:
     """One artifact: rewrite, lower, run on `device`, compare, check against the target's budget."""
     backend, quantize = job.backend, job.recipe.for_backend(job.backend.name)
-    name = f"{enhancer.name}-{backend.name}-{job.recipe.name}" + ("-uint8" if target.io == "uint8" else "")
+    whose = f"{enhancer.name}-{job.variant}" if job.variant else enhancer.name
+    name = f"{whose}-{backend.name}-{job.recipe.name}" + ("-uint8" if target.io == "uint8" else "")
     progress(f"{name}: lowering", 0, 0)
     rewrites = (*backend.rewrites, "uint8_io") if target.io == "uint8" else backend.rewrites
     with to_log(log):
@@ -219,6 +265,7 @@ def make(
         quantized=lowered.quantized,
         kept_float=lowered.kept_float,
         facts={**lowered.facts, "rewrites": rewritten.changes},
+        variant=job.variant,
     )
     return Made(artifact, lowered, run)
 

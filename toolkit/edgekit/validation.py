@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from edgekit import bundle, manifest, metrics, parity
+from torch import Tensor
+
+from edgekit import bundle, manifest, metrics, parity, reference, variants
 from edgekit.capture import Captured
 from edgekit.device import Device
-from edgekit.enhancer import Enhancer
+from edgekit.enhancer import Enhancer, Task
 from edgekit.errors import CannotRunHere, InvalidFile
 from edgekit.pipeline import run_twice
 from edgekit.preparation import PictureSet, Progress, cut, from_io, referenced, to_io
@@ -55,55 +58,85 @@ def golden(opened: bundle.Bundle, device: Device) -> list[GoldenCheck]:
     return checks
 
 
-def require_weights(opened: bundle.Bundle, enhancer: Enhancer) -> None:
-    """Raises InvalidFile if the bundle was made from other weights than these."""
-    model = opened.manifest.model
+def require_weights(model: manifest.Model, enhancer: Enhancer, option: str = "--weights") -> None:
+    """Raises InvalidFile if the bundle's model was made from other weights than these."""
     if enhancer.sha256 != model.sha256:
         raise InvalidFile(
             f"the bundle was made from weights {model.sha256[:12]}, got {enhancer.sha256[:12]} ({enhancer.name}); "
-            "expected the same: name them with --weights"
+            f"expected the same: name them with {option}"
         )
 
 
 def again(
-    opened: bundle.Bundle, enhancer: Enhancer, pictures: PictureSet, device: Device, *, captured: Captured | None = None, progress: Progress
+    opened: bundle.Bundle,
+    enhancer: Enhancer,
+    pictures: PictureSet,
+    device: Device,
+    *,
+    lighter: Mapping[str, Enhancer] | None = None,
+    captured: Captured | None = None,
+    progress: Progress,
 ) -> bundle.Bundle:
-    """The bundle with parity and latency as measured now on `pictures`. Raises InvalidFile if `enhancer` is not the one the bundle was made from."""
+    """The bundle with parity and latency as measured now on `pictures`; of one with variants, `lighter` are the networks beside the heaviest by name, and what
+    its rule gives is measured again too. Raises InvalidFile if a network is not the one the bundle was made from."""
     described = opened.manifest
-    require_weights(opened, enhancer)
+    require_weights(described.model, enhancer)
     image = described.image
     parity_set = cut(enhancer, pictures.pictures, image.tile, image.halo)
     fp32 = referenced(enhancer, parity_set, captured, progress)
-    artifacts = []
-    limited = {field.name for field in fields(Budget)}
-    executed = (limited | set(parity.ALWAYS)) - {"delegated_share"}
+    rule = described.routing
+    expected: dict[str | None, reference.Reference] = {rule.heaviest.name if rule else None: fp32}
+    for variant in rule.variants[:-1] if rule else ():
+        network = (lighter or {})[variant.name]
+        require_weights(variant.model, network, f"--variant {variant.name}=FILE")
+        expected[variant.name] = referenced(network, parity_set, None, progress)
+    artifacts, ran = [], []
     with TemporaryDirectory(prefix="edgekit-") as folder:
         for artifact in described.artifacts:
-            try:
-                run, equal = run_twice(
-                    device,
-                    opened.path / artifact.file,
-                    parity_set,
-                    artifact.inputs[0].dtype,
-                    Path(folder) / "log",
-                    lambda done, total, name=artifact.name: progress(f"{name}: running", done, total),
-                )
-            except CannotRunHere as reason:
-                lines = tuple(replace(line, measured=None, status="not measured") if line.name in executed else line for line in artifact.budget)
-                artifacts.append(replace(artifact, parity=None, latency=None, why_not={"parity": str(reason), "latency": str(reason)}, budget=lines))
-                continue
-            by = manifest.ParityReference(fp32.device, fp32.dtype)
-            outputs = [from_io(o[0]) for o in run.outputs]
-            measured = parity.compare(parity_set, fp32.outputs, outputs, by, run.executed_by, equal, task=enhancer.task, whole=fp32.untiled)
-            latency = None
-            if run.latency:
-                ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None
-                latency = manifest.ArtifactLatency(**asdict(run.latency), ratio_to_reference=ratio)
-            limits = {line.name: line.budget for line in artifact.budget if line.name in limited}
-            others = tuple(line for line in artifact.budget if line.name not in limited | set(parity.ALWAYS))
-            lines = (*parity.check(measured, Budget(**limits), artifact.delegation), *others)
-            why_not = {"latency": run.why_no_latency} if run.why_no_latency else {}
-            why_not |= parity.why_not(measured, artifact.delegation)
-            artifacts.append(replace(artifact, parity=measured, latency=latency, why_not=why_not, budget=lines))
+            now, outputs = _measured(opened, artifact, parity_set, expected[artifact.variant], device, Path(folder) / "log", enhancer.task, progress)
+            artifacts.append(now)
+            ran += [(now, outputs)] if outputs else []
+    if rule:
+        rule = replace(rule, measured=variants.measured(rule, parity_set, ran, enhancer.inputs[0].colour))
     record = manifest.Reference(fp32.device, fp32.dtype, fp32.captured, fp32.flags)
-    return replace(opened, manifest=replace(described, artifacts=tuple(artifacts), reference=record))
+    return replace(opened, manifest=replace(described, artifacts=tuple(artifacts), reference=record, routing=rule))
+
+
+def _measured(
+    opened: bundle.Bundle,
+    artifact: manifest.Artifact,
+    parity_set: parity.ParitySet,
+    fp32: reference.Reference,
+    device: Device,
+    log: Path,
+    task: Task,
+    progress: Progress,
+) -> tuple[manifest.Artifact, list[Tensor]]:
+    """The artifact as measured now, and its outputs per tile; none where it cannot run here."""
+    limited = {field.name for field in fields(Budget)}
+    executed = (limited | set(parity.ALWAYS)) - {"delegated_share"}
+    try:
+        run, equal = run_twice(
+            device,
+            opened.path / artifact.file,
+            parity_set,
+            artifact.inputs[0].dtype,
+            log,
+            lambda done, total: progress(f"{artifact.name}: running", done, total),
+        )
+    except CannotRunHere as reason:
+        lines = tuple(replace(line, measured=None, status="not measured") if line.name in executed else line for line in artifact.budget)
+        return replace(artifact, parity=None, latency=None, why_not={"parity": str(reason), "latency": str(reason)}, budget=lines), []
+    by = manifest.ParityReference(fp32.device, fp32.dtype)
+    outputs = [from_io(o[0]) for o in run.outputs]
+    measured = parity.compare(parity_set, fp32.outputs, outputs, by, run.executed_by, equal, task=task, whole=fp32.untiled)
+    latency = None
+    if run.latency:
+        ratio = run.latency.median_ms / fp32.latency.median_ms if fp32.latency else None
+        latency = manifest.ArtifactLatency(**asdict(run.latency), ratio_to_reference=ratio)
+    limits = {line.name: line.budget for line in artifact.budget if line.name in limited}
+    others = tuple(line for line in artifact.budget if line.name not in limited | set(parity.ALWAYS))
+    lines = (*parity.check(measured, Budget(**limits), artifact.delegation), *others)
+    why_not = {"latency": run.why_no_latency} if run.why_no_latency else {}
+    why_not |= parity.why_not(measured, artifact.delegation)
+    return replace(artifact, parity=measured, latency=latency, why_not=why_not, budget=lines), outputs

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.options import CalibrationName, ContractOption, Force, Json, ModelName, ReferenceFolder, Strict, TargetName, Weights, tile_size
+from edgekit.cli.options import (
+    CalibrationName,
+    ContractOption,
+    Force,
+    Json,
+    ModelName,
+    ReferenceFolder,
+    Strict,
+    TargetName,
+    VariantNetworks,
+    Weights,
+    tile_size,
+    variant_networks,
+)
 
 if TYPE_CHECKING:
     from edgekit.backend import Backend
@@ -18,6 +31,7 @@ if TYPE_CHECKING:
     from edgekit.preparation import PictureSet
     from edgekit.recipe import Recipe
     from edgekit.target import Target
+    from edgekit.variants import Lighter
 
 
 def export(
@@ -53,6 +67,16 @@ def export(
     after: Annotated[
         list[str] | None, typer.Option("--after", metavar="STEP", help="The same steps, on the network's result; may be repeated.")
     ] = None,
+    variant: VariantNetworks = None,
+    variant_unit: Annotated[
+        str, typer.Option("--variant-unit", help="What is given to one of the variants: each tile, or a whole picture.")
+    ] = "tile",
+    variant_drop_db: Annotated[
+        float,
+        typer.Option(
+            "--variant-drop-db", min=0, help="How much worse than the --model alone the calibration pictures may become by the lighter ones."
+        ),
+    ] = 0.05,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle's folder.  [default: build/MODEL-TARGET]", show_default=False)] = None,
     force: Force = False,
     strict: Strict = False,
@@ -63,12 +87,15 @@ def export(
     Example: edgekit export --model edsr --target android
     """
     size = tile_size(tile)
+    networks = variant_networks(variant)
     from edgekit.cli.console import ProgressLines, say
     from edgekit.cli.inspect import say_probed
     from edgekit.cli.verdict import conclude
     from edgekit.errors import InvalidFile
 
     plan = plan_of(target, backend, recipe)
+    if networks:
+        _require_plain(plan[1], recipe)
     if fp32_layers:
         plan = plan[0], [(one, _with_islands(how, fp32_layers)) for one, how in plan[1]]
     from edgekit import models, pipeline
@@ -85,6 +112,7 @@ def export(
     if steps[1] and enhancer.outputs[0].colour == "mask":
         raise InvalidFile(f"{enhancer.name}: gives a mask, and --after is for pictures; expected none")
     say_probed(enhancer)
+    lighter = _lighter(enhancer, networks, variant_unit, variant_drop_db)
     at = for_network(enhancer, size, chosen.tile)
     notes: dict[str, str] = {}
     place = out or Path("build") / f"{enhancer.name}-{chosen.name}"
@@ -107,11 +135,40 @@ def export(
             notes=notes,
             before=steps[0],
             after=steps[1],
+            lighter=lighter,
             force=force,
             progress=progress,
         )
     say(f"report: {bundle.path / 'report.html'}")
     conclude(bundle, strict=strict, json=json)
+
+
+def _require_plain(plans: list[tuple[Backend, Recipe]], asked: str | None) -> None:
+    """Raises InvalidFile for recipes that change one network after another, and for the search, which names layers of one network."""
+    from edgekit.errors import InvalidFile
+
+    if asked == "auto" or any(recipe.prune for _, recipe in plans):
+        raise InvalidFile(
+            "--variant with a recipe that searches or prunes; expected a plain one: prune first with `edgekit prune`, then export its checkpoint"
+        )
+
+
+def _lighter(enhancer: Enhancer, networks: dict[str, str], unit: str, most_drop_db: float) -> Lighter | None:
+    """The networks of --variant, loaded; None without any. Raises InvalidFile for those that do not fit `enhancer`."""
+    from edgekit import models
+    from edgekit.cli.inspect import say_probed
+    from edgekit.errors import InvalidFile
+    from edgekit.variants import Lighter, require_alike
+
+    if unit not in ("tile", "picture"):
+        raise InvalidFile(f"--variant-unit is '{unit}'; expected tile or picture")
+    loaded = {name: models.load(network) for name, network in networks.items()}
+    for network in loaded.values():
+        say_probed(network)
+    lighter = Lighter(loaded, unit, most_drop_db) if loaded else None
+    if lighter:
+        require_alike(enhancer, lighter)
+    return lighter
 
 
 def _steps(names: list[str] | None) -> list[ClassicalStep]:

@@ -38,7 +38,7 @@ def measure(opened: Bundle, enhancer: Enhancer, pictures: PictureSet, calibratio
 
     `calibration` (a name or folder) is needed where the bundle's set is not a built-in one. Raises InvalidFile if `enhancer` is not the bundle's.
     """
-    require_weights(opened, enhancer)
+    require_weights(opened.manifest.model, enhancer)
     image = opened.manifest.image
     prepared = preparation.cut(enhancer, pictures.pictures, image.tile, image.halo)
     chosen = _spread(prepared.names, {a.parity.worst_tile for a in opened.manifest.artifacts if a.parity})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,15 @@ ContractOption = Annotated[
 TargetName = Annotated[
     str, typer.Option("--target", "-t", help="Where it will run (see `edgekit targets`), or a target's TOML file.", show_default=False)
 ]
+VariantNetworks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME=MODEL",
+        help="A lighter network for the same task (as --model takes them), lightest first; may be repeated. Tiles with little detail get it.",
+        show_default=False,
+    ),
+]
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `edgekit export` made.", show_default=False)]
 CalibrationName = Annotated[
     str, typer.Option("--calibration", "-c", help="A calibration set (see `edgekit calibration list`), or a folder of photographs.")
@@ -55,6 +65,21 @@ def tile_size(text: str | None) -> tuple[int, int] | None:
     if not (height.isdigit() and width.isdigit() and 16 <= int(height) <= 4096 and 16 <= int(width) <= 4096):
         raise typer.BadParameter(f"--tile is '{text}'; expected HEIGHTxWIDTH in pixels from 16 to 4096, such as 128x128")
     return int(height), int(width)
+
+
+def variant_networks(given: list[str] | None) -> dict[str, str]:
+    """["light=edsr-mobile"] -> {"light": "edsr-mobile"}."""
+    found: dict[str, str] = {}
+    for text in given or []:
+        name, _, model = text.partition("=")
+        if not re.fullmatch(r"[a-z0-9]{1,32}", name) or not model or name in found or name == "heavy":
+            raise typer.BadParameter(
+                f"--variant is '{text}'; expected NAME=MODEL with a name of its own in small letters and digits, such as light=edsr-mobile"
+            )
+        found[name] = model
+    if len(found) > 3:
+        raise typer.BadParameter(f"{len(found)} --variant; expected at most 3 beside the --model")
+    return found
 
 
 def torch_device(name: str) -> None:

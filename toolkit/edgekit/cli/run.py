@@ -13,6 +13,7 @@ from edgekit.cli.options import BundleArgument, Force, Json
 if TYPE_CHECKING:
     from edgekit.manifest import Manifest
     from edgekit.picture import SourcePicture
+    from edgekit.routing import Router
 
 
 def run(
@@ -20,7 +21,14 @@ def run(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="PNG, JPEG, WebP, TIFF ... of any size.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("enhanced"),
     artifact: Annotated[
-        str | None, typer.Option("--artifact", "-a", help="Which file of the bundle.  [default: the one the bundle recommends]", show_default=False)
+        str | None,
+        typer.Option(
+            "--artifact", "-a", help="Which file of the bundle, with its variants.  [default: the one the bundle recommends]", show_default=False
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", help="Of a bundle with variants, this one for every tile.  [default: as its rule says]", show_default=False),
     ] = None,
     second: Annotated[
         list[str] | None,
@@ -40,6 +48,7 @@ def run(
     from edgekit import classical, enhance, picture
     from edgekit.cli.console import ProgressLines, emit_json, quiet, say
     from edgekit.errors import InvalidFile, UnknownName
+    from edgekit.routing import Router
     from edgekit.verdict import judge
     from edgekit_targets.devices.host import Host
 
@@ -52,6 +61,13 @@ def run(
     if name not in by_name:
         raise UnknownName("artifact", name, by_name)
     chosen = by_name[name]
+    rule = opened.manifest.routing
+    siblings = opened.manifest.siblings(chosen)
+    if variant is not None:
+        if variant not in siblings:
+            raise UnknownName("variant", variant, siblings)
+        chosen, rule = siblings[variant], None
+        name = chosen.name
     image = opened.manifest.image
     loop = opened.manifest.sampler
     apply = opened.manifest.apply
@@ -78,7 +94,7 @@ def run(
             raise InvalidFile(f"{target}: exists; expected a free name, or --force")
     written = []
     with ProgressLines() as progress, quiet():
-        session = Host().session(opened.path / chosen.file)
+        sessions = {one: Host().session(opened.path / file.file) for one, file in (siblings if rule else {"": chosen}).items()}
         for source, target in targets.items():
             opened_picture = picture.open_picture(source)
             if before or after:
@@ -89,6 +105,8 @@ def run(
                 _say_or_refuse(opened_picture, opened.manifest, resize=resize)
             out.mkdir(parents=True, exist_ok=True)
             tell = partial(progress, source.name)
+            router = Router(rule, sessions, image.inputs[0].colour) if rule else None
+            session = router.session_for(opened_picture) if router else sessions[""]
             with classical.then(after, target) as made:
                 if loop:
                     enhance.enhance_sampled(session, spec, loop, opened_picture, made, progress=tell)
@@ -99,10 +117,17 @@ def run(
                     enhance.enhance_whole(session, spec, given, made)
                 else:
                     enhance.enhance(session, spec, given, made, progress=tell)
-            written.append({"picture": str(source), "result": str(target), "artifact": name})
-            say(f"{target}  ({opened_picture.width * image.scale}x{opened_picture.height * image.scale}, {name})")
+            written.append({"picture": str(source), "result": str(target), "artifact": name} | ({"routed": router.counts} if router else {}))
+            say(f"{target}  ({opened_picture.width * image.scale}x{opened_picture.height * image.scale}, {name}{_routed(router)})")
     if json:
         emit_json({"results": written})
+
+
+def _routed(router: Router | None) -> str:
+    """How many tiles (or whether the picture) went to which variant."""
+    if router is None:
+        return ""
+    return "".join(f", {name} {count}" for name, count in router.counts.items()) + f" {router.unit}{'s' * (router.unit == 'tile')}"
 
 
 def _named(given: list[str], names: list[str]) -> list[Path]:

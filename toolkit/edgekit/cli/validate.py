@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli.options import BundleArgument, ContractOption, Device, Json, ReferenceFolder, Strict
+from edgekit.cli.options import BundleArgument, ContractOption, Device, Json, ReferenceFolder, Strict, VariantNetworks, variant_networks
 
 if TYPE_CHECKING:
     from edgekit.bundle import Bundle
@@ -34,6 +34,7 @@ def validate(
         Path | None,
         typer.Option("--weights", help="The checkpoint, .pt2 or package.module:factory the bundle was made from, if it is no built-in model."),
     ] = None,
+    variant: VariantNetworks = None,
     contract: ContractOption = None,
     reference: ReferenceFolder = None,
     layers: Annotated[
@@ -80,6 +81,9 @@ def validate(
     if layers and golden_only:
         raise InvalidFile("--layers compares with the network on test pictures, --golden-only leaves both out; expected one of them")
     opened = bundles.read(bundle)
+    networks = _networks(opened, variant_networks(variant))
+    if layers and networks:
+        raise InvalidFile("--layers follows one network, and this bundle has variants; expected none: export the network alone")
     tiles = tiles or (EMULATED_TILES if on == "qemu-arm64" else None)
     again, document = None, {}
     with devices.opened(on) as device:
@@ -95,8 +99,9 @@ def validate(
                 pictures = few_tiles(pictures, tiles, opened.manifest.image)
             mine = bool(images or tiles) and not reference
             captured = None if mine else captured_reference(reference, enhancer, opened.manifest.image.tile)
+            lighter = {name: models.load(network) for name, network in networks.items()}
             with ProgressLines() as progress:
-                again = validation.again(opened, enhancer, pictures, device, captured=captured, progress=progress)
+                again = validation.again(opened, enhancer, pictures, device, lighter=lighter, captured=captured, progress=progress)
         if isinstance(device, devices.Elsewhere):
             again = again and times_of_its_own(again)
             document = write_checks(opened, device, checks, again)
@@ -121,6 +126,18 @@ def validate(
         _conclude_few(again, strict=strict)
     else:
         conclude(again, strict=strict, json=json and not document, beside=beside)
+
+
+def _networks(opened: Bundle, given: dict[str, str]) -> dict[str, str]:
+    """Of each variant but the heaviest: the network as it was given, or by its model's name. Raises UnknownName."""
+    from edgekit.errors import UnknownName
+
+    rule = opened.manifest.routing
+    lighter = {one.name: one.model.name for one in rule.variants[:-1]} if rule else {}
+    for name in given:
+        if name not in lighter:
+            raise UnknownName("variant", name, lighter)
+    return lighter | given
 
 
 def _conclude_golden(opened: Bundle, checks: list[GoldenCheck], *, strict: bool) -> None:

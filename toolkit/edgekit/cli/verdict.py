@@ -10,7 +10,7 @@ from edgekit.bundle import Bundle
 from edgekit.cli.console import emit_json, say, terminal
 from edgekit.errors import OverBudget
 from edgekit.manifest import Artifact, Manifest
-from edgekit.verdict import judge
+from edgekit.verdict import judge, routed
 
 
 def conclude(bundle: Bundle, *, strict: bool, json: bool, beside: Mapping[str, Any] | None = None) -> None:
@@ -25,6 +25,8 @@ def conclude(bundle: Bundle, *, strict: bool, json: bool, beside: Mapping[str, A
     say(
         f"tiles of {image.tile[0]}x{image.tile[1]} with a halo of {image.halo} (receptive radius {image.receptive_radius}): {image.overhead} x the pixels"
     )
+    for line in routed(bundle.manifest):
+        say(line)
     say(f"ship: {verdict.ship or 'none'}: {verdict.why}")
     say(f"bundle: {bundle.path}")
     if verdict.over:

@@ -23,9 +23,10 @@ from edgekit.report.labels import count, megabytes, metric, moment
 from edgekit.report.layers import layers, sensitivities
 from edgekit.report.pictures import TilePictures, worst_tiles
 from edgekit.report.pictures import charts as layer_charts
-from edgekit.verdict import judge
+from edgekit.verdict import judge, routed
 
 GENERATOR = "edgekit report"
+OTHER_VARIANT = "NOT RECORDED: tiles are kept of the heaviest variant only, whose reference they are shown beside."
 NO_EVIDENCE = "NOT RECORDED: this bundle holds no evidence of its tiles (it was made before edgekit kept any). Export it again."
 NO_TILES = "NOT MEASURED: this file was not run, so there is no tile to show."
 NO_ROOM = "NOT RECORDED: the pictures of the other files filled the room that a bundle has for them."
@@ -105,6 +106,7 @@ def build(opened: Bundle) -> str:
         devices=devices(opened),
         calibrated=[one for artifact in described.artifacts if (one := calibrated(artifact))],
         environment=environment(described),
+        routed=routed(described),
         facts=[(artifact.name, list(told(artifact))) for artifact in described.artifacts],
     )
 
@@ -191,7 +193,9 @@ def reasons(described: Manifest, *, grave: bool) -> list[tuple[str, str]]:
 def section(opened: Bundle, found: Evidence | None, artifact: Artifact) -> Section:
     own = found.of(artifact.name) if found else None
     if found is None or own is None:
-        return Section(artifact.name, (), None, NO_TILES if artifact.parity is None else NO_EVIDENCE)
+        rule = opened.manifest.routing
+        lighter = rule is not None and artifact.variant != rule.heaviest.name
+        return Section(artifact.name, (), None, NO_TILES if artifact.parity is None else OTHER_VARIANT if lighter else NO_EVIDENCE)
     return Section(artifact.name, tuple(worst_tiles(opened, found, artifact.name)), errors(found, own, artifact), "" if own.worst else NO_ROOM)
 
 
