@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -95,17 +94,11 @@ def test_lists_are_json_alone_on_stdout(capfd):
     assert {"fp32", "fp16", "int8", "int8-dynamic", "int8-weights", "palettized-6", "palettized-4"} <= names
 
 
-def test_help_is_fast_and_shows_every_command():
-    def seconds(*command: str) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *command], capture_output=True, check=True)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    base = seconds("-c", "import typer, rich.console")
-    assert seconds("-m", "edgekit", "--help") <= 1.5 * base
+def test_help_loads_nothing_heavy_and_shows_every_command():
+    loaded = "import sys; from edgekit.cli import main; main(['--help']); sys.exit(','.join({n.split('.')[0] for n in sys.modules} & set(sys.argv[1:])) or None)"
+    heavy = ("torch", "numpy", "PIL", "executorch", "coremltools", "tensorflow", "ai_edge_litert", "litert_torch", "onnx", "onnxruntime", "spandrel", "scipy")
+    found = subprocess.run([sys.executable, "-c", loaded, *heavy], capture_output=True, text=True, check=False)
+    assert (found.stderr.strip(), found.returncode) == ("", 0), "every command starts as slowly as --help does"
     text = subprocess.run([sys.executable, "-m", "edgekit", "--help"], capture_output=True, text=True, check=True).stdout
     commands = "export validate bench run reference report compare bundle prune train doctor models targets recipes calibration"
     assert all(name in text for name in commands.split())

@@ -5,48 +5,31 @@ make matrix                                    all missing cells, then the page
 make matrix ARGS="--only SwinIR,SPAN"          of some architectures
 make matrix ARGS="--minutes 60"                stop starting new cells then
 make matrix ARGS=--page                        only the page
-
-Each cell runs in a process of its own, which may take SECONDS: converters crash, loop and eat memory, and one cell must not take the others along.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
+import cells
+from cells import Cell
+
 CELLS = Path(__file__).parent / "matrix.json"
 PAGE = Path(__file__).parent / "matrix.md"
-BACKENDS = ("executorch", "tflite", "onnx", "coreml")
 PRECISIONS = {"executorch": ("fp32", "int8"), "tflite": ("fp32", "int8"), "onnx": ("fp32", "int8"), "coreml": ("fp32", "int8-weights")}
+COLUMNS = [(runtime, precision) for runtime, precisions in PRECISIONS.items() for precision in precisions]
 SIDE = 64
-SECONDS = 420
 FLAT = 0.05
 """Standard deviation of the output below which a random network proves nothing."""
 
 GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0}
 """SQNR from which a cell is green. Random networks are no restorers: their int8 numbers compare runtimes, not pictures."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`sqnr_db` is the output's variance over the mean squared difference from float32; `status` is green, low, flat or failed; `reason` says why not green."""
-
-    status: str
-    reason: str = ""
-    sqnr_db: float | None = None
-    output_std: float | None = None
-    delegated: str = ""
-    bytes: int = 0
-    seconds: float = 0.0
 
 
 def measure(name: str, runtime: str, precision: str) -> Cell:
@@ -63,7 +46,6 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
     from edgekit_targets import backend
     from edgekit_targets.devices.host import Host
 
-    torch.set_num_threads(2)
     start = time.monotonic()
     community.registry()
     found = community.recognized(state_of(name))
@@ -104,30 +86,15 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
     elif sqnr < GREEN_DB[precision]:
         status, reason = "low", f"{sqnr:.1f} dB, below {GREEN_DB[precision]:g}"
     where = f"{delegation.delegated}/{delegation.total} in {delegation.partitions}" if delegation else ""
-    return Cell(status, reason, sqnr, spread, where, artifact.bytes, time.monotonic() - start)
+    return Cell(status, reason, sqnr, parity.psnr_db, output_std=spread, delegated=where, bytes=artifact.bytes, seconds=time.monotonic() - start)
 
 
-def in_a_process(name: str, runtime: str, precision: str) -> Cell:
-    start = time.monotonic()
-    command = [sys.executable, "-W", "ignore", __file__, "--cell", name, runtime, precision]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return Cell("failed", f"not done after {SECONDS} s", seconds=SECONDS)
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines and lines[-1].startswith("{"):
-        return Cell(**json.loads(lines[-1]))
-    said = (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
-    return Cell("failed", said[:240], seconds=time.monotonic() - start)
-
-
-def page(cells: dict[str, dict[str, object]], names: list[str]) -> None:
-    columns = [(runtime, precision) for runtime in BACKENDS for precision in PRECISIONS[runtime]]
-    counts = {status: sum(cell["status"] == status for cell in cells.values()) for status in ("green", "low", "flat", "failed")}
+def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
+    counts = {status: sum(cell["status"] == status for cell in made.values()) for status in ("green", "low", "flat", "failed")}
     lines = [
         "# Every architecture, every backend",
         "",
-        f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(cells)} of {len(names) * len(columns)} cells, {counts['green']} green,",
+        f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(made)} of {len(names) * len(COLUMNS)} cells, {counts['green']} green,",
         f"{counts['low']} low, {counts['flat']} flat, {counts['failed']} failed. spandrel's architectures, each in a small size with random weights, one file per",
         f"cell at {SIDE}x{SIDE} px (more where the network needs more), executed on this machine (Core ML by edgekit's evaluator) and compared with PyTorch in",
         "float32. Numbers are SQNR in decibels: the output's own variance over the mean squared difference, at most 100. *flat*: the random network's output",
@@ -135,14 +102,14 @@ def page(cells: dict[str, dict[str, object]], names: list[str]) -> None:
         f"{GREEN_DB['int8']:g} in int8; random",
         "networks are no restorers, so the int8 numbers tell that a runtime computes the network, not how good its pictures are.",
         "",
-        "| architecture | " + " | ".join(f"{runtime} {precision}" for runtime, precision in columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
+        "| architecture | " + " | ".join(f"{runtime} {precision}" for runtime, precision in COLUMNS) + " |",
+        "|---" * (len(COLUMNS) + 1) + "|",
     ]
     reasons = []
     for name in names:
         row = []
-        for runtime, precision in columns:
-            cell = cells.get(f"{name}/{runtime}/{precision}")
+        for runtime, precision in COLUMNS:
+            cell = made.get(f"{name}/{runtime}/{precision}")
             if cell is None:
                 row.append("not run")
                 continue
@@ -155,29 +122,10 @@ def page(cells: dict[str, dict[str, object]], names: list[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="architectures, with commas")
-    parser.add_argument("--again", action="store_true", help="make cells again that are there")
-    parser.add_argument("--page", action="store_true", help="only write the page")
-    parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after so many")
-    parser.add_argument("--cell", nargs=3, metavar=("NAME", "BACKEND", "PRECISION"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.cell:
-        print(json.dumps(asdict(measure(*options.cell))))
-        return
     from spandrel_networks import SMALL
 
-    names, end = sorted(SMALL), time.monotonic() + 60 * options.minutes
-    cells = json.loads(CELLS.read_text("utf-8")) if CELLS.exists() else {}
-    wanted = options.only.split(",") if options.only else names
-    for name, runtime, precision in ((n, r, p) for n in wanted for r in BACKENDS for p in PRECISIONS[r]):
-        key = f"{name}/{runtime}/{precision}"
-        if options.page or time.monotonic() > end or (key in cells and not options.again):
-            continue
-        cells[key] = asdict(in_a_process(name, runtime, precision))
-        CELLS.write_text(json.dumps(dict(sorted(cells.items())), indent=1) + "\n", "utf-8")
-        print(key, cells[key]["status"], cells[key]["sqnr_db"], cells[key]["reason"], flush=True)
-    page(cells, names)
+    options, names = cells.options(__doc__), sorted(SMALL)
+    page(cells.fill(CELLS, ((name, *column) for name in names for column in COLUMNS), measure, options), names)
 
 
 if __name__ == "__main__":

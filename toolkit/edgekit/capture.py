@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from edgekit import metrics
 from edgekit.device import Latency
 from edgekit.enhancer import Enhancer
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 from edgekit.reference import Reference, device_name
 
 RECORD, VALUES = "record.json", "samples.safetensors"
@@ -318,9 +318,7 @@ def _timings(
                     peak = torch.cuda.max_memory_allocated() / 2**20
                 found.append(Timing(*what, median(times), sorted(times)[int(len(times) * 0.9)], len(times)))
             except Exception as error:  # torch.compile fails in as many ways as there are machines
-                found.append(
-                    Timing(*what, None, None, 0, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}")
-                )
+                found.append(Timing(*what, None, None, 0, first_line(error, kind=True)[:240]))
     return found, peak
 
 

@@ -12,11 +12,14 @@ EdgekitError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 LONGEST_MESSAGE = 390
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EdgekitError(Exception):
@@ -28,6 +31,13 @@ class EdgekitError(Exception):
         if len(line) > LONGEST_MESSAGE:
             line = f"{line[: LONGEST_MESSAGE - 155]} ... {line[-150:]}"
         super().__init__(line)
+
+
+def first_line(error: BaseException, *, kind: bool = False) -> str:
+    """The first line of what a library said, without the colours that it prints in, after the error's `kind` if wanted; the kind alone if it said nothing."""
+    said, name = COLOURS.sub("", str(error)).strip(), type(error).__name__
+    line = said.splitlines()[0].strip() if said else name
+    return f"{name}: {line}" if kind and said else line
 
 
 class UnknownName(EdgekitError):

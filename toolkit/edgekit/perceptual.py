@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgekit.errors import first_line
+
 SMALLEST_SIDE = 64
 """Pixels. AlexNet reduces a smaller picture to nothing."""
 
@@ -24,7 +26,7 @@ def missing() -> str | None:
     try:
         weights = _weights()
     except Exception as error:  # a torchvision built for another torch raises what it likes
-        return f"LPIPS needs torchvision, which cannot be imported here ({_first_line(error)}): install the one made for torch {torch.__version__}"
+        return f"LPIPS needs torchvision, which cannot be imported here ({first_line(error)}): install the one made for torch {torch.__version__}"
     if not weights.is_file():
         return f"LPIPS needs AlexNet's weights {weights.name} in torch's own cache folder (torch.hub.get_dir()); nothing is downloaded"
     return None
@@ -42,10 +44,6 @@ def _weights() -> Path:
     """Where torchvision keeps AlexNet's weights once they were fetched."""
     url = import_module("torchvision.models").AlexNet_Weights.DEFAULT.url
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 @cache

@@ -23,7 +23,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 from edgekit.png import PngWriter
 
 READS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
@@ -106,7 +106,7 @@ def open_picture(path: Path) -> SourcePicture:
     except FileNotFoundError as error:
         raise InvalidFile(f"{path}: no such file; expected a picture") from error
     except Exception as error:  # a damaged file can make a decoder raise almost anything; to the person who chose the file it is all the same
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise InvalidFile(f"{path}: could not be read ({reason}); expected a whole picture file") from error
 
 

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 
 from edgekit.backend import Lowered, TensorSpec
-from edgekit.errors import LoweringError, MissingToolchain
+from edgekit.errors import LoweringError, MissingToolchain, first_line
 from edgekit.quantize import matches, told
 from edgekit_targets.coreml import inspect, package, palettize, w8a8
 from edgekit_targets.coreml.library import ScopeSource, ct, cto
@@ -116,7 +116,7 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
         with torch.no_grad():
             graph = torch.export.export(module, example).module(check_guards=False)
     except Exception as error:  # torch.export raises many types, user code any
-        raise LoweringError(f"torch.export could not trace the network: {_first_line(error)}") from error
+        raise LoweringError(f"torch.export could not trace the network: {first_line(error)}") from error
     assert isinstance(graph, GraphModule)
     return graph
 
@@ -158,7 +158,7 @@ def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, .
             skip_model_load=True,
         )
     except Exception as error:  # the converter raises many types, bare ones included
-        raise LoweringError(f"coremltools could not convert the network: {_first_line(error)}") from error
+        raise LoweringError(f"coremltools could not convert the network: {first_line(error)}") from error
     return model
 
 
@@ -237,7 +237,7 @@ def _compress(model: ct.models.MLModel, exempt: Sequence[str], compress: Any, co
     except ModuleNotFoundError as error:
         raise MissingToolchain("coreml weight compression", "scikit-learn", "coreml") from error
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise LoweringError(f"coremltools could not compress the weights: {_first_line(error)}") from error
+        raise LoweringError(f"coremltools could not compress the weights: {first_line(error)}") from error
 
 
 def _store_palettes(model: ct.models.MLModel, program: ExportedProgram, bits: Mapping[str, int], *, whole_levels: bool) -> ct.models.MLModel:
@@ -319,8 +319,3 @@ def _checked(
 
 def _spec(name: str, shape: tuple[int, ...], options: CoreML) -> TensorSpec:
     return TensorSpec(name, shape, "NCHW", "uint8", (0.0, 255.0)) if options.io == "image" else TensorSpec(name, shape, "NCHW", "float32", (0.0, 1.0))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__

@@ -12,7 +12,7 @@ from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_
 from executorch.runtime import Runtime, Verification
 from torch import Tensor
 
-from edgekit.errors import InvalidFile, LoweringError
+from edgekit.errors import InvalidFile, LoweringError, first_line
 
 
 class Session:
@@ -28,7 +28,7 @@ class Session:
             program = Runtime.get().load_program(data, verification=Verification.InternalConsistency)
             method = program.load_method("forward") if "forward" in program.method_names else None
         except RuntimeError as error:
-            raise InvalidFile(f"{file}: ExecuTorch cannot load it ({_first_line(error)}); export it again") from error
+            raise InvalidFile(f"{file}: ExecuTorch cannot load it ({first_line(error)}); export it again") from error
         if method is None:
             raise InvalidFile(f"{file}: has no method 'forward'; export it again")
         self._file, self._program, self._method = file, program, method
@@ -44,7 +44,7 @@ class Session:
             try:
                 outputs = self._method.execute([contiguous(t) for t in inputs])
             except RuntimeError as error:
-                raise LoweringError(f"{self._file.name}: ExecuTorch loads it but cannot run it ({_first_line(error)})") from error
+                raise LoweringError(f"{self._file.name}: ExecuTorch loads it but cannot run it ({first_line(error)})") from error
             # The runtime reuses its output memory on the next call.
             return tuple(contiguous(t) for t in outputs)
 
@@ -82,8 +82,3 @@ def _check_size(file: Path, data: bytes) -> None:
     expected = max(program, base + segments)
     if len(data) < expected:
         raise InvalidFile(f"{file}: has {len(data)} bytes, its header says {expected}; export or copy it again")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -20,7 +20,7 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from edgekit.backend import Delegation, DType, Lowered, TensorSpec
-from edgekit.errors import LoweringError
+from edgekit.errors import LoweringError, first_line
 from edgekit.quantize import told
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.executorch.host import Session, contiguous
@@ -61,7 +61,7 @@ def lower(
     except LoweringError:
         raise
     except Exception as error:  # the toolchain raises many types, assertions included
-        raise LoweringError(f"executorch could not lower the network to {precision}: {_first_line(error)}") from error
+        raise LoweringError(f"executorch could not lower the network to {precision}: {first_line(error, kind=True)}") from error
     out.write_bytes(data)
     # Some graphs lower and then fail to run.
     Session(out)(example)
@@ -234,8 +234,3 @@ def _spec(kind: str, index: int, tensor: Tensor, count: int) -> TensorSpec:
         raise LoweringError(f"{kind} {index} is {tensor.dtype}; expected float32 or uint8")
     name = kind if count == 1 else f"{kind}_{index}"
     return TensorSpec(name, tuple(tensor.shape), "NCHW", dtypes[tensor.dtype], (0.0, 255.0) if tensor.dtype == torch.uint8 else (0.0, 1.0))
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

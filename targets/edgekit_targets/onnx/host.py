@@ -12,7 +12,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue]
 from torch import Tensor
 
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 
 BROKEN = (
     ort_errors.Fail,
@@ -40,7 +40,7 @@ class Session:
         except OSError as error:
             raise InvalidFile(f"{file}: cannot be read ({error.strerror}); expected an ONNX file") from error
         except BROKEN as error:
-            raise InvalidFile(f"{file}: ONNX Runtime cannot open it ({str(error).splitlines()[0][:200]}); export it again") from error
+            raise InvalidFile(f"{file}: ONNX Runtime cannot open it ({first_line(error)[:200]}); export it again") from error
 
     @property
     def threads(self) -> int:
@@ -55,7 +55,7 @@ class Session:
         try:
             outputs = self._session.run(None, feed)
         except ort_errors.InvalidArgument as error:
-            raise InvalidFile(f"{self._file.name}: the input does not fit: {str(error).splitlines()[0][:200]}") from error
+            raise InvalidFile(f"{self._file.name}: the input does not fit: {first_line(error)[:200]}") from error
         return tuple(torch.from_numpy(np.ascontiguousarray(o)) for o in outputs)
 
 

@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, ValueInfoProto
 from torch import Tensor
 from torch.fx import GraphModule
 
-from edgekit.errors import CannotRunHere, InvalidFile
+from edgekit.errors import CannotRunHere, InvalidFile, first_line
 from edgekit.recipe import Quantize
 from edgekit_targets.layer_values import Calibration, LayerValue, Trace
 from edgekit_targets.onnx import graphs
@@ -65,9 +65,7 @@ class Intermediates:
                 probe.SerializeToString(), session_options(torch.get_num_threads()), providers=["CPUExecutionProvider"]
             )
         except BROKEN as error:
-            raise CannotRunHere(
-                f"{file.name}: ONNX Runtime does not open it with more outputs ({str(error).splitlines()[0][:150]}); not measured"
-            ) from error
+            raise CannotRunHere(f"{file.name}: ONNX Runtime does not open it with more outputs ({first_line(error)[:150]}); not measured") from error
 
     def __call__(self, tile: tuple[Tensor, ...]) -> Trace:
         """`tile`: NCHW in the file's dtype."""

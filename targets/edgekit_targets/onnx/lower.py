@@ -16,7 +16,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
 from edgekit.backend import DType, Lowered, TensorSpec
-from edgekit.errors import LoweringError
+from edgekit.errors import LoweringError, first_line
 from edgekit.quantize import told
 from edgekit_targets.onnx import graphs, quantizers, tensorrt_audit
 
@@ -65,7 +65,7 @@ def lower(
     try:
         onnx.checker.check_model(made, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise LoweringError(f"onnx: the exported graph is not valid: {str(error).splitlines()[0]}") from error
+        raise LoweringError(f"onnx: the exported graph is not valid: {first_line(error)}") from error
     out.write_bytes(made.SerializeToString(deterministic=True))
     return Lowered(
         file=out,
@@ -89,7 +89,7 @@ def export(module: nn.Module, example: tuple[Tensor, ...]) -> ModelProto:
                 program, dynamo=True, opset_version=OPSET, input_names=names, output_names=["enhanced"], external_data=False, verbose=False
             )
     except Exception as error:  # the exporter, its decompositions and onnxscript raise many types
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = first_line(error)
         raise LoweringError(f"torch.onnx could not export the network: {why}") from error
     assert exported is not None
     model = cast(ModelProto, exported.model_proto)

@@ -17,7 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 from edgekit_targets.onnx import graphs
 
 RELEASES = "TensorRT 10.0 or newer"
@@ -77,7 +77,7 @@ def audit_file(file: Path) -> tuple[Finding, ...]:
         model = onnx.load(file)
         onnx.checker.check_model(model)
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
-        raise InvalidFile(f"{file}: not a readable ONNX file ({str(error).splitlines()[0]}); export it again") from error
+        raise InvalidFile(f"{file}: not a readable ONNX file ({first_line(error)}); export it again") from error
     return audit(model)
 
 

@@ -11,7 +11,7 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor
 
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 from edgekit_targets.tflite import flatbuffer
 
 
@@ -40,7 +40,7 @@ class Session:
             self._interpreter = Interpreter(model_content=content, num_threads=self.threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise InvalidFile(f"{where}: LiteRT cannot load it ({_first_line(error)}); export it again") from error
+            raise InvalidFile(f"{where}: LiteRT cannot load it ({first_line(error)}); export it again") from error
         self._inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
         self._outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
 
@@ -68,7 +68,3 @@ def from_file(array: Any) -> Tensor:
     """NHWC array -> contiguous NCHW tensor; other ranks unchanged."""
     tensor = torch.from_numpy(array)
     return (tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor).contiguous()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -15,7 +15,7 @@ import tensorflow as tf
 import torch
 from torch import Tensor
 
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 from edgekit_targets.tflite.host import from_file, to_file
 
 
@@ -39,5 +39,5 @@ def _load(file: Path) -> Any:
         interpreter = tf.lite.Interpreter(str(file), experimental_op_resolver_type=kernels, num_threads=os.cpu_count())
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise InvalidFile(f"{file.name}: TensorFlow cannot load it ({str(error).splitlines()[0]}); export it again") from error
+        raise InvalidFile(f"{file.name}: TensorFlow cannot load it ({first_line(error)}); export it again") from error
     return interpreter

@@ -14,7 +14,7 @@ except ImportError:  # before typer had its own
     from click import ClickException as TyperException  # pyright: ignore[reportMissingImports]
 
 from edgekit.cli import bench, bundle, catalogue, doctor, export, inspect, prune, reference, report, run, train, validate
-from edgekit.errors import EdgekitError, LoweringError, OverBudget
+from edgekit.errors import EdgekitError, LoweringError, OverBudget, first_line
 
 app = typer.Typer(
     name="edgekit",
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         code, line = (
             3,
-            f"error: unexpected {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''} (--debug shows where)",
+            f"error: unexpected {first_line(error, kind=True)} (--debug shows where)",
         )
     if os.environ.get("EDGEKIT_DEBUG"):
         import traceback

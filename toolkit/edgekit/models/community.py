@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.enhancer import ImageSpec
-from edgekit.errors import InvalidCheckpoint, MissingToolchain
+from edgekit.errors import InvalidCheckpoint, MissingToolchain, first_line
 from edgekit.models import probe
 from edgekit.models.contract import Contract
 from edgekit.models.degrade import Degrade, darkened, downscale, holed, noisy, unchanged
@@ -74,7 +74,7 @@ def registry() -> Any:
     try:
         import spandrel
     except (ImportError, RuntimeError) as error:
-        missing = "torchvision" if "torchvision" in str(error) else probe.first_line(error)
+        missing = "torchvision" if "torchvision" in str(error) else first_line(error, kind=True)
         raise MissingToolchain("spandrel", f"{missing} of this torch's version", "checkpoints") from error
     return spandrel.MAIN_REGISTRY
 
@@ -101,7 +101,7 @@ def _built(architecture: Any, tensors: dict[str, Tensor]) -> Recognized:
     try:
         found = architecture.load(tensors)
     except Exception as error:  # shapes that do not fit raise many types
-        raise InvalidCheckpoint(f"its names are those of {name}, but its tensors do not fit it: {probe.first_line(error)}") from error
+        raise InvalidCheckpoint(f"its names are those of {name}, but its tensors do not fit it: {first_line(error, kind=True)}") from error
     masked = found.purpose == "Inpainting"
     inputs = (_image("image", found.output_channels if masked else found.input_channels), *([ImageSpec("mask", 1, "mask")] if masked else []))
     outputs = (_image("enhanced", found.output_channels),)

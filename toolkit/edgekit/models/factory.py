@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from edgekit.enhancer import Enhancer
-from edgekit.errors import InvalidCheckpoint, InvalidFile
-from edgekit.models import checkpoint, contract_file, parametrized, probe
+from edgekit.errors import InvalidCheckpoint, InvalidFile, first_line
+from edgekit.models import checkpoint, contract_file, parametrized
 from edgekit.models.contract_file import ContractFile
 from edgekit.models.degrade import Degrade
 from edgekit.models.enhancers import enhancer_of
@@ -72,7 +72,7 @@ def imported(name: str) -> tuple[ModuleType, Any]:
         hint = f"expected it in the current directory ({here}) or installed" if own else f"which {place} imports; expected it installed"
         raise InvalidFile(f"{name}: {missing}, {hint}") from error
     except Exception as error:  # the user's own code raises any
-        raise InvalidFile(f"{name}: importing {place} failed: {probe.first_line(error)}") from error
+        raise InvalidFile(f"{name}: importing {place} failed: {first_line(error, kind=True)}") from error
     if not hasattr(module, attribute):
         functions = [key for key, value in vars(module).items() if isinstance(value, FunctionType) and value.__module__ == place and key[0] != "_"]
         raise InvalidFile(
@@ -90,7 +90,7 @@ def _made(name: str) -> tuple[ModuleType, nn.Module]:
     try:
         network = factory()
     except Exception as error:  # the user's own code raises any
-        raise InvalidFile(f"{name}: {factory.__name__}() failed: {probe.first_line(error)}") from error
+        raise InvalidFile(f"{name}: {factory.__name__}() failed: {first_line(error, kind=True)}") from error
     if not isinstance(network, nn.Module):
         raise InvalidFile(f"{name}: {factory.__name__}() returned a {type(network).__name__}; expected a torch.nn.Module")
     return module, network.cpu().float()
@@ -111,7 +111,7 @@ def _checked(function: Callable[..., Any], name: str, count: int) -> Degrade:
         try:
             found = function(clean)
         except Exception as error:  # the user's own code raises any
-            raise InvalidFile(f"{name}: failed on {tuple(clean.shape)}: {probe.first_line(error)}") from error
+            raise InvalidFile(f"{name}: failed on {tuple(clean.shape)}: {first_line(error, kind=True)}") from error
         given = tuple(found) if isinstance(found, tuple | list) else (found,)
         if len(given) != count or not all(isinstance(t, torch.Tensor) for t in given):
             raise InvalidFile(f"{name}: gave {len(given)} values; expected {count} tensors, the network's inputs as pixels in [0, 1]")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgekit import tiles
 from edgekit.enhancer import ImageSpec, Tiling
-from edgekit.errors import InvalidFile
+from edgekit.errors import InvalidFile, first_line
 
 MULTIPLES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 112, 128)
 """Tried in this order."""
@@ -63,7 +63,7 @@ def fixed(module: nn.Module, inputs: Sequence[ImageSpec], only: tuple[int, int])
     except InvalidFile:
         raise
     except Exception as error:  # the user's own code raises any
-        raise InvalidFile(f"does not run on {_described(inputs, *only)}: {first_line(error)}") from error
+        raise InvalidFile(f"does not run on {_described(inputs, *only)}: {first_line(error, kind=True)}") from error
     return Sizes(1, 1, _scale(outputs, *only), tuple(o.shape[1] for o in outputs))
 
 
@@ -84,7 +84,7 @@ def sizes(module: nn.Module, inputs: Sequence[ImageSpec], multiple_of: int | Non
                 continue
             scale, channels = shapes[0]
             return Sizes(unit, 1 if least == SIDES[0] else side, scale, channels)
-    why = f": {first_line(complaint)}" if complaint else ", or gives outputs of other proportions"
+    why = f": {first_line(complaint, kind=True)}" if complaint else ", or gives outputs of other proportions"
     raise InvalidFile(f"does not run on {_described(inputs, 32, 33)} nor on any other size that was tried{why}")
 
 
@@ -177,11 +177,6 @@ RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 BACK_DB, STRANGE_DB = 25.0, 20.0
 """How alike input and output are in the right range at least, and in a wrong one at most: even an untrained residual network gives back most of a picture in
 any range, so [0, 1] stands unless it is clearly strange."""
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
 
 
 def _described(inputs: Sequence[ImageSpec], height: int, width: int) -> str:

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.overrides import TorchFunctionMode
 
-from edgekit.errors import LoweringError
+from edgekit.errors import LoweringError, first_line
 
 SAME = 1e-4
 """Largest difference, relative to the largest output, between a module that merges its weights while it runs and its trace: float32 rounding is far below."""
@@ -30,7 +30,7 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
         except LoweringError:
             raise
         except Exception:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            why = first_line(error)
             raise LoweringError(f"torch.export could not trace the network: {why}") from error
 
 
