@@ -5,8 +5,9 @@ What is tiled how is said in `tiles`; what becomes of colour, alpha, bit depth a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -67,13 +68,13 @@ def enhance(session: Session, spec: TileSpec, sources: Sequence[SourcePicture], 
     first = _require_one_size(spec, sources)
     plan = tiles.plan(first.height, first.width, spec.tile, spec.halo, spec.multiple_of)
     like = _like(first, spec)
-    with create_picture(out_path, like, first.height * spec.scale, first.width * spec.scale) as file:
-        for core, band in _bands(session, spec, plan, [source.colour for source in sources], progress):
-            planes = _saved(band, spec, like)
-            if like.has_alpha:
-                planes = torch.cat([planes, _bicubic(first.alpha, plan, core, spec.scale)])
-            for part in planes.split(256, 1):
-                file.write(to_pixels(part, file.bits))
+    bands = _bands(session, spec, plan, [source.colour for source in sources], progress)
+    _write(
+        out_path,
+        like,
+        (first.height * spec.scale, first.width * spec.scale),
+        ((_saved(band, spec, like), partial(_bicubic, first.alpha, plan, core, spec.scale)) for core, band in bands),
+    )
 
 
 def enhance_whole(session: Session, spec: TileSpec, sources: Sequence[SourcePicture], out_path: Path) -> None:
@@ -86,15 +87,11 @@ def enhance_whole(session: Session, spec: TileSpec, sources: Sequence[SourcePict
     pictures = [resize(source.colour(rows)[None], *spec.tile)[0].clamp(0, 1) for source in sources]
     tile = tiles.Tile(0, 0, *spec.tile)
     result = _run(session, spec, [_to_model(p, colour) for p, colour in zip(pictures, spec.colours, strict=True)], tile)
-    with create_picture(out_path, like, *size) as file:
-        large = resize(result[None], *size)[0].clamp(0, 1)
-        if spec.result == "luma":
-            large = _with_luma(resize(first.colour(rows)[None], *size)[0].clamp(0, 1), large)
-        planes = _saved(large.flip(0) if spec.result == "bgr" else large, spec, like)
-        if like.has_alpha:
-            planes = torch.cat([planes, resize(first.alpha(rows)[None], *size)[0].clamp(0, 1)])
-        for part in planes.split(256, 1):
-            file.write(to_pixels(part, file.bits))
+    large = resize(result[None], *size)[0].clamp(0, 1)
+    if spec.result == "luma":
+        large = _with_luma(resize(first.colour(rows)[None], *size)[0].clamp(0, 1), large)
+    planes = _saved(large.flip(0) if spec.result == "bgr" else large, spec, like)
+    _write(out_path, like, size, [(planes, lambda: resize(first.alpha(rows)[None], *size)[0].clamp(0, 1))])
 
 
 def enhance_sampled(
@@ -123,12 +120,7 @@ def enhance_sampled(
 
     result = sample(sampler, step, height, width)
     like = _like(source, spec)
-    with create_picture(out_path, like, height, width) as file:
-        planes = _saved(result, spec, like)
-        if like.has_alpha:
-            planes = torch.cat([planes, source.alpha(range(height))])
-        for part in planes.split(256, 1):
-            file.write(to_pixels(part, file.bits))
+    _write(out_path, like, (height, width), [(_saved(result, spec, like), lambda: source.alpha(range(height)))])
 
 
 def enhance_adjusted(session: Session, spec: TileSpec, apply: Adjustment, index: int, source: SourcePicture, out_path: Path) -> None:
@@ -142,12 +134,12 @@ def enhance_adjusted(session: Session, spec: TileSpec, apply: Adjustment, index:
     if not positions.isfinite().all():
         raise EdgekitError(f"the model gave numbers that are not finite for {source.name}; expected numbers in [0, 1]")
     numbers = settings(apply, (positions / 255 if spec.io == "uint8" else positions).clamp(0, 1))
-    with create_picture(out_path, source, source.height, source.width) as file:
-        for rows in _row_groups(source.height):
-            planes = _saved(adjusted(source.colour(rows)[None], numbers)[0], spec, source)
-            if source.has_alpha:
-                planes = torch.cat([planes, source.alpha(rows)])
-            file.write(to_pixels(planes, file.bits))
+    _write(
+        out_path,
+        source,
+        (source.height, source.width),
+        ((_saved(adjusted(source.colour(rows)[None], numbers)[0], spec, source), partial(source.alpha, rows)) for rows in _row_groups(source.height)),
+    )
 
 
 def enhance_tensor(session: Session, spec: TileSpec, picture: Tensor) -> Tensor:
@@ -175,6 +167,15 @@ def _like(first: SourcePicture, spec: TileSpec) -> SourcePicture:
     if first.is_grey and "rgb" in spec.colours[1:]:  # infrared first, colours second
         return replace(first, pixels=first.pixels[:, :, :1].repeat(3, 2), icc_profile=None)
     return first
+
+
+def _write(out_path: Path, like: SourcePicture, size: tuple[int, int], parts: Iterable[tuple[Tensor, Callable[[], Tensor]]]) -> None:
+    """`parts`: (planes, what gives the alpha of these rows if `like` has one), from the top."""
+    with create_picture(out_path, like, *size) as file:
+        for planes, alpha in parts:
+            whole = torch.cat([planes, alpha()]) if like.has_alpha else planes
+            for rows in whole.split(256, 1):
+                file.write(to_pixels(rows, file.bits))
 
 
 def _saved(band: Tensor, spec: TileSpec, like: SourcePicture) -> Tensor:
