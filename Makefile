@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page rewrites-page tradeoff matrix crops cuda constraints clean
+.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page rewrites-page tradeoff matrix reach crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -68,7 +68,11 @@ tradeoff: $(READY) build/crops.zip
 
 # Every architecture of spandrel through every backend (hours, resumable), and its page.
 matrix: $(READY)
-	PYTHONPATH=tests/networks $(VENV)/bin/python toolkit/docs/matrix.py $(ARGS)
+	PYTHONPATH=tests/networks:toolkit/docs $(VENV)/bin/python toolkit/docs/matrix.py $(ARGS)
+
+# Every network that edgekit builds, with its small trained weights, in every precision of every backend (an hour, resumable), and its page.
+reach: $(READY)
+	PYTHONPATH=toolkit/docs $(VENV)/bin/python toolkit/docs/reach.py $(ARGS)
 
 build/crops.zip:
 	$(MAKE) crops

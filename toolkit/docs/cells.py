@@ -88,7 +88,11 @@ def fill(file: Path, keys: Iterable[Key], measure: Measure, options: argparse.Na
     """The cells of `file`, those of `keys` that were missing made and written one by one."""
     cells, end, lock = kept(file), time.monotonic() + 60 * options.minutes, Lock()
     chosen = options.only.split(",") if options.only else None
-    wanted = [key for key in keys if (chosen is None or key[0] in chosen) and (options.again or "/".join(key) not in cells)]
+    wanted = [
+        key
+        for key in keys
+        if (chosen is None or key[0] in chosen) and options.backend in (None, key[1]) and (options.again or "/".join(key) not in cells)
+    ]
 
     def make(key: Key) -> None:
         if options.page or time.monotonic() > end:
@@ -107,6 +111,7 @@ def fill(file: Path, keys: Iterable[Key], measure: Measure, options: argparse.Na
 def options(description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="networks, with commas")
+    parser.add_argument("--backend", help="one of the backends")
     parser.add_argument("--again", action="store_true", help="make cells again that are there")
     parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument("--minutes", type=float, default=1e9, help="start no cell after so many")

@@ -4,6 +4,7 @@ cell is not made again, unless --again.
 make matrix                                    all missing cells, then the page
 make matrix ARGS="--only SwinIR,SPAN"          of some architectures
 make matrix ARGS="--minutes 60"                stop starting new cells then
+make matrix ARGS="--backend coreml"            through one backend
 make matrix ARGS=--page                        only the page
 """
 
