@@ -194,6 +194,21 @@ def test_a_convolution_that_is_the_output_keeps_its_name(tile, tmp_path):
         assert made.quantized == ("0", "2")
 
 
+def test_weights_are_found_beside_a_joined_constant(tile, tmp_path):
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(4, 3, 3, padding=1)
+            self.register_buffer("plane", torch.rand(1, 1, *tile[0].shape[-2:]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.convolution(torch.cat([x, self.plane], 1)).clamp(0, 1)
+
+    torch.manual_seed(0)
+    made = CoreML().lower(Joined().eval(), tile, Quantize("int8-weights"), [], tmp_path / "joined.mlpackage")
+    assert made.quantized == ("convolution",)
+
+
 class TestRefusals:
     def test_precision(self, network, tile, tmp_path):
         assert "finds no activation ranges at run time: use int8" in CoreML().refusal("int8-dynamic")

@@ -242,11 +242,17 @@ def _compress(model: ct.models.MLModel, exempt: Sequence[str], compress: Any, co
 
 def _store_palettes(model: ct.models.MLModel, program: ExportedProgram, bits: Mapping[str, int], *, whole_levels: bool) -> ct.models.MLModel:
     """The weights have few values already: they are stored as what they are, a table and indices; with `whole_levels` the table as int8 and a scale."""
-    constants = cto.get_weights_metadata(model, weight_threshold=0)
+    constants = _constant_names(model)
     layers = _constants(program)
     exempt = [name for name in constants if layers.get(name.removesuffix("_to_fp16")) not in bits]
     made = _compress(model, exempt, cto.palettize_weights, PALETTE)
     return _compress(made, (), cto.linear_quantize_weights, LEVELS_PER_TENSOR, joint_compression=True) if whole_levels else made
+
+
+def _constant_names(model: ct.models.MLModel) -> list[str]:
+    """Of the file. coremltools' own `get_weights_metadata` fails where an operator takes a list of tensors (coremltools 9.0)."""
+    blocks = [block for function in model.get_spec().mlProgram.functions.values() for block in function.block_specializations.values()]
+    return [operation.outputs[0].name for block in blocks for operation in block.operations if operation.type == "const"]
 
 
 def _constants(program: ExportedProgram) -> dict[str, str]:
@@ -265,7 +271,7 @@ def _exempt(model: ct.models.MLModel, program: ExportedProgram, globs: Sequence[
             raise LoweringError(f"coreml: float_layers has '{glob}', which fits no layer; layers are {', '.join(list(layers.values())[:6])} ...")
     operators = {FLOAT_TYPES[t] for t in kinds if t in FLOAT_TYPES}
     by_kind = {a.name for n in program.graph.nodes if KIND.get(n.target) in operators for a in n.all_input_nodes[1:2]}
-    constants = cto.get_weights_metadata(model, weight_threshold=0)
+    constants = _constant_names(model)
     bare = {name: name.removesuffix("_to_fp16") for name in constants}
     return [name for name in constants if matches(layers.get(bare[name], ""), globs) or bare[name] in by_kind]
 
