@@ -209,6 +209,17 @@ def test_weights_are_found_beside_a_joined_constant(tile, tmp_path):
     assert made.quantized == ("convolution",)
 
 
+def test_a_slice_that_takes_everything_converts(tile, tmp_path):
+    class Cropped(nn.Conv2d):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input)[..., : input.shape[-2], : input.shape[-1]]
+
+    network = Cropped(3, 3, 3, padding=1).eval()
+    made = CoreML().lower(network, tile, None, [], tmp_path / "cropped.mlpackage")
+    with torch.no_grad():
+        assert torch.allclose(EvaluatorSession(made.file)(tile)[0], network(*tile), atol=1e-5)
+
+
 class TestRefusals:
     def test_precision(self, network, tile, tmp_path):
         assert "finds no activation ranges at run time: use int8" in CoreML().refusal("int8-dynamic")

@@ -122,9 +122,10 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
 
 
 def _program(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
-    """The default decompositions would break up pixel_shuffle, instance_norm and pad, which Core ML has; none at all is a dialect it does not read."""
+    """The default decompositions would break up pixel_shuffle, instance_norm and pad, which Core ML has; none at all is a dialect it does not read. coremltools
+    does not know `alias`, which does nothing."""
     with torch.no_grad():
-        return torch.export.export(module, example).run_decompositions({})
+        return torch.export.export(module, example).run_decompositions({torch.ops.aten.alias.default: lambda tensor: tensor})
 
 
 def _input_names(program: ExportedProgram) -> list[str]:
