@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -32,7 +32,12 @@ def outputs_of(tiles: parity.ParitySet, *, noise: float = 0.0, seed: int = 0) ->
 
 
 def full(
-    folder: Path, *, change: Callable[[Manifest], Manifest] = lambda m: m, tiles: parity.ParitySet | None = None, noise: float = 0.004
+    folder: Path,
+    *,
+    change: Callable[[Manifest], Manifest] = lambda m: m,
+    tiles: parity.ParitySet | None = None,
+    noise: float = 0.004,
+    fidelity: Sequence[evidence.Fidelity] = (),
 ) -> bundle.Bundle:
     """A bundle in `folder`/out whose first artifact was run; the second was not."""
     parts = folder / "parts"
@@ -42,7 +47,7 @@ def full(
     tiles = tiles or parity_set()
     artifact = described.artifacts[0]
     given = [evidence.Given(artifact.name, artifact.sha256, outputs_of(tiles, noise=noise))]
-    files |= evidence.gather(tiles, outputs_of(tiles), given, parts)
+    files |= evidence.gather(tiles, outputs_of(tiles), given, parts, fidelity=fidelity)
     chart = parts / "sensitivity-tflite.svg"
     chart.write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10"><script>document.title = 1</script><rect width="20" height="10"/></svg>'

@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage import data, exposure
 
-from edgekit import classical
+from edgekit import bundle, classical, evidence
 from edgekit.cli import console, main, sets
 from edgekit.enhancer import CLASSICAL, ClassicalStep
 from edgekit.errors import InvalidFile
@@ -160,6 +160,13 @@ def test_a_bundle_with_steps_runs_them(tmp_path, monkeypatch, capfd) -> None:
     steps = ["--before", "bilateral", "--after", "clahe", "--after", "equalize"]
     for name, options in (("plain", []), ("stepped", steps)):
         assert main([*export, *options, "--out", name]) in (0, 1), capfd.readouterr().err
+    opened = bundle.read(tmp_path / "stepped")
+    ways = (evidence.read(opened) or pytest.fail("no evidence")).fidelity
+    assert [way.kind for way in ways] == ["classical"] * (len(ways) - 2) + ["network"] * 2 and ways[-1].name == opened.manifest.artifacts[0].name
+    assert ways[-1].psnr_db == pytest.approx(ways[-2].psnr_db, abs=0.01), "the file's numbers, applied, are the network's"
+    page = (tmp_path / "stepped" / "report.html").read_text("utf-8")
+    assert "Beside classical steps" in page and "The result gets CLAHE" in page and "NOT APPLICABLE: this file gives numbers" in page
+    assert all(places > 0 for places in opened.manifest.artifacts[0].facts["rewrites"].values())
 
     source = SourcePicture("a.png", CAT)
     first = classical.processed(source, [ClassicalStep("bilateral", CLASSICAL["bilateral"])])

@@ -1,4 +1,5 @@
-"""What the report shows beside the manifest's numbers: each artifact's worst tiles as pictures, every tile's PSNR, and how large the errors are.
+"""What the report shows beside the manifest's numbers: each artifact's worst tiles as pictures, every tile's PSNR, how large the errors are, and how near
+classical steps come to the clean photographs.
 
 In a bundle this is the folder `evidence/`: evidence.json and lossless WebP pictures, at most 1.5 MB in all. No app reads it.
 """
@@ -12,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgekit import bundle, toml
 from edgekit.errors import InvalidFile
@@ -76,10 +77,24 @@ class ArtifactEvidence:
 
 
 @dataclass(frozen=True)
+class Fidelity:
+    """How near one way comes to the clean test pictures, as saved in 8 bits: a classical step, or the network (the reference, then each file)."""
+
+    name: str
+    kind: Literal["classical", "network"]
+    psnr_db: float
+    worst_psnr_db: float
+    ssim: float
+
+
+@dataclass(frozen=True)
 class Evidence:
+    """`fidelity` is empty where no clean picture is known. `artifacts` is empty for networks that give numbers."""
+
     evidence: int
     tiles: tuple[str, ...]
     artifacts: tuple[ArtifactEvidence, ...]
+    fidelity: tuple[Fidelity, ...] = ()
 
     def of(self, artifact: str) -> ArtifactEvidence | None:
         return next((one for one in self.artifacts if one.artifact == artifact), None)
@@ -98,18 +113,25 @@ class Given:
 
 
 def gather(
-    parity_set: ParitySet, reference: Sequence[Tensor], given: Sequence[Given], folder: Path, *, colours: tuple[str, str] = ("rgb", "rgb")
+    parity_set: ParitySet,
+    reference: Sequence[Tensor],
+    given: Sequence[Given],
+    folder: Path,
+    *,
+    colours: tuple[str, str] = ("rgb", "rgb"),
+    fidelity: Sequence[Fidelity] = (),
 ) -> dict[str, Path]:
     """Fills `folder`/evidence from what the reference and the artifacts gave for the tiles. Only cores count, as in `parity.compare`.
 
-    `colours` are those of the network's first input and output (`bgr` is turned). Returns path in the bundle -> file, as `bundle.write` takes it.
+    `given` is empty where they gave no pictures. `colours` are those of the network's first input and output (`bgr` is turned).
+    Returns path in the bundle -> file, as `bundle.write` takes it.
     """
     from edgekit import metrics  # here, because reading evidence needs no torch
 
     place = folder / FOLDER
     place.mkdir()
     inputs = _flat(replace(parity_set, scale=1).cores([tile[0] for tile in parity_set.tiles]))
-    wanted = _flat(parity_set.cores(reference))
+    wanted = _flat(parity_set.cores(reference)) if given else []
     got = {one.artifact: [core.nan_to_num(0.0, 1.0, 0.0) for core in _flat(parity_set.cores(one.outputs))] for one in given}
     psnr = {
         one.artifact: [round(max(0.0, metrics.psnr_db(a, b)), 3) for a, b in zip(wanted, _flat(parity_set.cores(one.outputs)), strict=True)]
@@ -146,6 +168,7 @@ def gather(
             ArtifactEvidence(one.artifact, one.sha256, tuple(psnr[one.artifact]), _steps(wanted, got[one.artifact]), tuple(worst[one.artifact]))
             for one in given
         ),
+        tuple(fidelity),
     )
     (place / INDEX).write_text(json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")) + "\n", "utf-8")
     return {f"{FOLDER}/{path.name}": path for path in sorted(place.iterdir())}
@@ -225,6 +248,9 @@ def read(opened: bundle.Bundle) -> Evidence | None:
         if digests.get(one.artifact) != one.sha256:
             raise InvalidFile(f"{where}: is of a file '{one.artifact}' that this bundle does not hold; expected its own: export the bundle again")
         _check(one, len(found.tiles), f"{where}: {one.artifact}")
+    for way in found.fidelity:
+        if not (all(0 <= value <= 100 for value in (way.psnr_db, way.worst_psnr_db)) and -1 <= way.ssim <= 1):
+            raise InvalidFile(f"{where}: fidelity: {way.name[:60]}: {way.psnr_db:g} dB, SSIM {way.ssim:g}; expected 0 to 100 dB, SSIM -1 to 1")
     return found
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgekit import (
+    baseline,
     bundle,
     capture,
     evidence,
@@ -32,11 +33,14 @@ from edgekit.backend import Backend, Lowered
 from edgekit.chatter import to_log
 from edgekit.device import Device, Run
 from edgekit.enhancer import ClassicalStep, Enhancer
-from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError
+from edgekit.errors import CannotRunHere, EdgekitError, InvalidFile, LoweringError, first_line
 from edgekit.preparation import PictureSet, Progress, calibration_tiles, cut, from_io, measure_tiling, referenced, to_io
 from edgekit.target import Target
 
 LATENCY_RUNS = 20
+
+REFERENCE = "the network in float32"
+"""Its name in the evidence, beside the artifacts'."""
 
 AUDIT_TILES = 16
 """Calibration tiles that the fp16 audit sees beside all test tiles and the adversarial ones."""
@@ -175,8 +179,11 @@ def export(
             for m in made
             if m.run and m.artifact.variant in (None, variants.HEAVIEST)
         ]
-        if ran and fp32.outputs[0].ndim == 4:
-            files |= evidence.gather(parity_set, fp32.outputs, ran, folder, colours=(enhancer.inputs[0].colour, enhancer.outputs[0].colour))
+        near = baseline.beside(enhancer, parity_set, {REFERENCE: fp32.outputs, **{one.artifact: one.outputs for one in ran}}, progress)
+        pictures = ran if fp32.outputs[0].ndim == 4 else []
+        if near or pictures:
+            colours = enhancer.inputs[0].colour, enhancer.outputs[0].colour
+            files |= evidence.gather(parity_set, fp32.outputs, pictures, folder, colours=colours, fidelity=near)
         files["report.html"] = folder / "report.html"
         files["report.html"].write_text(report.build(bundle.Bundle(folder, described)), "utf-8")
         return bundle.write(out, described, files, force=force)
@@ -220,7 +227,7 @@ def make(
         except EdgekitError:
             raise
         except Exception as error:
-            raise LoweringError(f"{backend.name} could not lower '{enhancer.name}' ({job.recipe.name}): {_first_line(error)}") from error
+            raise LoweringError(f"{backend.name} could not lower '{enhancer.name}' ({job.recipe.name}): {first_line(error, kind=True)}") from error
     run: Run | None = None
     why_not: dict[str, str] = {}
     measured: manifest.Parity | None = None
@@ -264,7 +271,7 @@ def make(
         quantize=quantize,
         quantized=lowered.quantized,
         kept_float=lowered.kept_float,
-        facts={**lowered.facts, "rewrites": rewritten.changes},
+        facts={**lowered.facts, "rewrites": {name: places for name, places in rewritten.changes.items() if places}},
         variant=job.variant,
     )
     return Made(artifact, lowered, run)
@@ -358,11 +365,6 @@ def describe(enhancer: Enhancer, example: tuple[Tensor, ...], radius: int | None
         receptive_field=None if radius is None else 2 * radius + 1,
         task=enhancer.task,
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 __all__ = ["Job", "export"]

@@ -69,9 +69,10 @@ def cut(enhancer: Enhancer, photographs: Iterable[tuple[str, Tensor]], size: tup
 
 
 def _truth(enhancer: Enhancer, clean: Tensor) -> Tensor | None:
-    """The clean photograph in the colours of the output; None where another picture is wanted than the one that was photographed."""
+    """The clean photograph in the colours of the output, in RGB where the output is applied to the picture; None where another picture is wanted than the one
+    that was photographed."""
     made = {"rgb": lambda: clean, "bgr": lambda: clean.flip(1), "luma": lambda: luma(clean), "grey": lambda: luma(clean)}
-    colour = enhancer.outputs[0].colour
+    colour = "rgb" if enhancer.apply else enhancer.outputs[0].colour
     return made[colour]() if enhancer.task == "restore" and colour in made else None
 
 

@@ -18,6 +18,8 @@ from edgekit.bundle import Bundle
 from edgekit.evidence import STEPS, Evidence
 from edgekit.manifest import Artifact, Manifest
 from edgekit.report import charts, facts, table
+from edgekit.report.around import around
+from edgekit.report.beside import beside
 from edgekit.report.elsewhere import EXECUTED_BY, devices
 from edgekit.report.labels import count, megabytes, metric, moment
 from edgekit.report.layers import layers, sensitivities
@@ -28,6 +30,7 @@ from edgekit.verdict import judge, routed
 GENERATOR = "edgekit report"
 OTHER_VARIANT = "NOT RECORDED: tiles are kept of the heaviest variant only, whose reference they are shown beside."
 NO_EVIDENCE = "NOT RECORDED: this bundle holds no evidence of its tiles (it was made before edgekit kept any). Export it again."
+NO_PICTURES = "NOT APPLICABLE: this file gives numbers, so there is no tile to show."
 NO_TILES = "NOT MEASURED: this file was not run, so there is no tile to show."
 NO_ROOM = "NOT RECORDED: the pictures of the other files filled the room that a bundle has for them."
 WORST_LISTED = 10
@@ -96,11 +99,13 @@ def build(opened: Bundle) -> str:
         machines=machines(described),
         summary=table.summary(described),
         groups=table.groups(described),
+        around=around(described),
+        beside=beside(found),
         reasons=reasons(described, grave=True),
         smaller_reasons=reasons(described, grave=False),
         silent=[metric(key).label for key in table.silent(described.artifacts)],
         sections=[section(opened, found, artifact) for artifact in described.artifacts],
-        no_evidence=NO_EVIDENCE if found is None and any(artifact.parity for artifact in described.artifacts) else "",
+        no_evidence=NO_EVIDENCE if found is None and described.apply is None and any(artifact.parity for artifact in described.artifacts) else "",
         layers=[*layers(opened), *found_by_auto.values()],
         layer_charts=[chart for chart in layer_charts(opened) if chart[0].removeprefix("sensitivity-") not in found_by_auto],
         devices=devices(opened),
@@ -192,6 +197,8 @@ def reasons(described: Manifest, *, grave: bool) -> list[tuple[str, str]]:
 
 def section(opened: Bundle, found: Evidence | None, artifact: Artifact) -> Section:
     own = found.of(artifact.name) if found else None
+    if opened.manifest.apply:
+        return Section(artifact.name, (), None, NO_PICTURES)
     if found is None or own is None:
         rule = opened.manifest.routing
         lighter = rule is not None and artifact.variant != rule.heaviest.name
