@@ -31,12 +31,15 @@ class TFLite:
     rewrites: ClassVar[tuple[str, ...]] = (
         *FOLDS,
         "split_concatenation",
+        "wide_padding",
         "pad_by_slices",
         "instance_norm",
         "bicubic",
         "nearest_picture",
+        "nearest_by_copies",
         "output_padding",
         "prelu",
+        "elu",
         "roll",
         "clamp",
     )

@@ -16,30 +16,47 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekit.errors import UnknownName
+from edgekit.rewrite.batched_products import batched_products
 from edgekit.rewrite.bicubic import bicubic
+from edgekit.rewrite.channel_sums import channel_sums
 from edgekit.rewrite.clamp import clamp
 from edgekit.rewrite.collapse_linear import collapse_linear
+from edgekit.rewrite.elu import elu
 from edgekit.rewrite.explicit_padding import explicit_padding
 from edgekit.rewrite.fold_batch_norm import fold_batch_norm
 from edgekit.rewrite.fold_channel_order import fold_channel_order
 from edgekit.rewrite.fold_mean_shift import fold_mean_shift
 from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.freeze_parameters import freeze_parameters
+from edgekit.rewrite.hard_sigmoid import hard_sigmoid
 from edgekit.rewrite.instance_norm import instance_norm
+from edgekit.rewrite.layer_norm import layer_norm
 from edgekit.rewrite.merge_branches import merge_branches
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
+from edgekit.rewrite.nearest_by_copies import nearest_by_copies
 from edgekit.rewrite.output_padding import output_padding
 from edgekit.rewrite.pad_by_slices import pad_by_slices
+from edgekit.rewrite.plain_order import plain_order
+from edgekit.rewrite.power import power
 from edgekit.rewrite.prelu import prelu
+from edgekit.rewrite.remove_expansions import remove_expansions
+from edgekit.rewrite.remove_identities import remove_identities
 from edgekit.rewrite.remove_noise import remove_noise
+from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
+from edgekit.rewrite.split_by_slices import split_by_slices
 from edgekit.rewrite.split_concatenation import split_concatenation
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.uint8_io import uint8_io
+from edgekit.rewrite.variance import variance
+from edgekit.rewrite.vector_norm import vector_norm
+from edgekit.rewrite.wide_padding import wide_padding
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
+    "hard_sigmoid": hard_sigmoid,
     "freeze_parameters": freeze_parameters,
     "remove_noise": remove_noise,
+    "remove_identities": remove_identities,
     "explicit_padding": explicit_padding,
     "fold_batch_norm": fold_batch_norm,
     "merge_branches": merge_branches,
@@ -48,14 +65,27 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold_mean_shift": fold_mean_shift,
     "collapse_linear": collapse_linear,
     "split_concatenation": split_concatenation,
+    "wide_padding": wide_padding,
     "pad_by_slices": pad_by_slices,
     "instance_norm": instance_norm,
+    "layer_norm": layer_norm,
+    "variance": variance,
+    "vector_norm": vector_norm,
+    "power": power,
+    "channel_sums": channel_sums,
     "bicubic": bicubic,
     "nearest_features": nearest_features,
     "nearest_picture": nearest_picture,
+    "nearest_by_copies": nearest_by_copies,
     "output_padding": output_padding,
     "prelu": prelu,
+    "elu": elu,
     "roll": roll,
+    "split_by_slices": split_by_slices,
+    "reshape_views": reshape_views,
+    "batched_products": batched_products,
+    "remove_expansions": remove_expansions,
+    "plain_order": plain_order,
     "clamp": clamp,
     "uint8_io": uint8_io,
 }

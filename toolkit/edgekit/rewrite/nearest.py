@@ -27,7 +27,7 @@ PICTURE = 4
 def nearest_picture(graph: GraphModule) -> int:
     """Returns the number of enlargements replaced: those of pictures, by the same whole factor in both directions."""
     changed = 0
-    for node, factor, channels in _enlargements(graph):
+    for node, factor, channels in enlargements(graph):
         if channels > PICTURE:
             continue
         weight = torch.ones(channels * factor**2, 1, 1, 1, dtype=dtype_of(node))
@@ -41,7 +41,7 @@ def nearest_picture(graph: GraphModule) -> int:
 def nearest_features(graph: GraphModule) -> int:
     """Returns the number of enlargements replaced: those, by the same whole factor in both directions, that one size-keeping convolution alone reads."""
     changed = 0
-    for node, factor, _ in _enlargements(graph):
+    for node, factor, _ in enlargements(graph):
         conv = conv_of(graph, only_user(node))
         if conv is not None and conv.is_plain_same:
             _merge(graph, node, conv, factor)
@@ -49,8 +49,8 @@ def nearest_features(graph: GraphModule) -> int:
     return changed
 
 
-def _enlargements(graph: GraphModule) -> Iterator[tuple[Node, int, int]]:
-    """(node, factor, channels)."""
+def enlargements(graph: GraphModule) -> Iterator[tuple[Node, int, int]]:
+    """(node, factor, channels) of each by the same whole factor in both directions."""
     for node in calls(graph, aten.upsample_nearest2d.vec, aten.upsample_nearest2d.default):
         factor, shape = whole_factor(node, arguments(node)[2:]), shape_of(node.args[0])
         if factor is not None and shape is not None:
