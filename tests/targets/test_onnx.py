@@ -292,3 +292,22 @@ def test_options_from_toml():
     with pytest.raises(InvalidFile, match="dialect is 'tensorflow'; expected one of onnxruntime, tensorrt"):
         backend("onnx", {"dialect": "tensorflow"})
     assert (Onnx().delegate, Onnx("tensorrt").delegate) == ("cpu", "tensorrt")
+
+
+def test_a_stack_of_matrices_stays_float(tile, tiles, tmp_path):
+    class Stacked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Conv2d(3, 8, 3, padding=1)
+            self.stack = nn.Parameter(torch.randn(1, 8, 3) * 0.2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            features = self.head(x)
+            return (features.flatten(2).transpose(1, 2) @ self.stack).transpose(1, 2).reshape(x.shape)
+
+    torch.manual_seed(0)
+    network = Stacked().eval()
+    made = Onnx().lower(network, tile, Quantize("int8"), tiles, tmp_path / "stacked.onnx")
+    assert made.quantized == ("head",) and len(made.kept_float) == 1
+    with torch.no_grad():
+        assert psnr(Session(made.file)(tile)[0], network(*tile)) > 35

@@ -165,8 +165,8 @@ def _bounds(model: ModelProto) -> dict[str, tuple[float, float]]:
 
 
 def _chosen(model: ModelProto, types: Sequence[str], quantize: Quantize) -> list[NodeProto]:
-    """The nodes to quantize. Additions of a constant stay float: they are colour shifts and rounding, not residuals. Raises LoweringError on exemptions
-    that fit nothing."""
+    """The nodes to quantize. Additions of a constant stay float: they are colour shifts and rounding, not residuals. So do stacks of matrices: ONNX Runtime
+    scales them along the wrong axis and then refuses its own file. Raises LoweringError on exemptions that fit nothing."""
     unknown = [t for t in quantize.float_types if t not in FLOAT_TYPES]
     if unknown:
         raise LoweringError(f"onnx: float_types has '{unknown[0]}'; expected some of {', '.join(FLOAT_TYPES)}")
@@ -177,6 +177,7 @@ def _chosen(model: ModelProto, types: Sequence[str], quantize: Quantize) -> list
         for node in model.graph.node
         if node.op_type in types
         and (node.op_type not in graphs.WEIGHTED or node.input[1] in known)
+        and (node.op_type != "MatMul" or len(known[node.input[1]].dims) <= 2)
         and (node.op_type != "Add" or not any(name in known for name in node.input))
     ]
     layers = {node.name: graphs.layer(node, known) for node in candidates}
