@@ -83,6 +83,38 @@ class Joined(nn.Module):
         return self.point(torch.cat([x, self.more(x)], 1))
 
 
+class Formula(nn.Module):
+    """A function of features as a layer."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+def gate(x: torch.Tensor) -> torch.Tensor:
+    a, b = x.chunk(2, 1)
+    return a * b
+
+
+def formula(function: Callable[[torch.Tensor], torch.Tensor]) -> Network:
+    """The function between convolutions."""
+    return lambda: between(conv(), Formula(function), conv())
+
+
+class ChannelsLast(nn.Module):
+    """A layer of (N, H, W, C) on (N, C, H, W)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 def ranged(colour: str) -> nn.Module:
     spec = ImageSpec("image", 3, colour, mean=(0.5, 0.5, 0.5), std=(0.5, 0.4, 0.3))
     return Pixels(between(conv()), (spec,), (spec,))
@@ -117,13 +149,28 @@ NETWORKS: dict[str, dict[str, Network]] = {
         "mirrored": lambda: between(nn.ReflectionPad2d(1), nn.Conv2d(CHANNELS, CHANNELS, 3)),
         "repeated": lambda: between(nn.ReplicationPad2d(2)),
     },
+    "wide_padding": {"mirrored by 3": lambda: between(nn.ReflectionPad2d(3), nn.Conv2d(CHANNELS, CHANNELS, 7))},
     "instance_norm": {"instance norm": lambda: between(conv(), nn.InstanceNorm2d(CHANNELS, affine=True))},
     "bicubic": {"x2 behind a convolution": lambda: nn.Sequential(between(conv()), nn.Upsample(scale_factor=2, mode="bicubic"))},
     "nearest_picture": {"x2 of the picture": lambda: nn.Sequential(nn.Upsample(scale_factor=2), between(conv()))},
     "nearest_features": {"x2 between convolutions": lambda: between(nn.Upsample(scale_factor=2), conv())},
+    "nearest_by_copies": {"x2 between convolutions": lambda: between(nn.Upsample(scale_factor=2), conv())},
     "output_padding": {"3x3, stride 2": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, 2, 1, output_padding=1))},
     "prelu": {"slopes 0.25": lambda: between(conv(), nn.PReLU(CHANNELS), conv())},
+    "elu": {"alpha 1": lambda: between(conv(), nn.ELU(), conv())},
     "roll": {"shifted by (-4, 3)": lambda: between(Rolled(), conv())},
+    "hard_sigmoid": {"behind a convolution": lambda: between(conv(), nn.Hardsigmoid(), conv())},
+    "remove_identities": {"cropped to the whole": formula(lambda x: x[..., :SIDE, :SIDE])},
+    "layer_norm": {"over channels": lambda: between(conv(), ChannelsLast(nn.LayerNorm(CHANNELS)), conv())},
+    "variance": {"over channels": formula(lambda x: x / (x.var(1, unbiased=False, keepdim=True) + 0.1).sqrt())},
+    "vector_norm": {"over rows": formula(lambda x: F.normalize(x, dim=-1))},
+    "power": {"squared": formula(lambda x: x**2.0)},
+    "channel_sums": {"mean over channels": formula(lambda x: x - x.mean(1, keepdim=True))},
+    "split_by_slices": {"one half gates the other": lambda: between(conv(outputs=2 * CHANNELS), Formula(gate), conv())},
+    "reshape_views": {"one channel gates all": formula(lambda x: x * x[:, 0].unsqueeze(1))},
+    "batched_products": {"rows attend to rows": formula(lambda x: (x @ x.transpose(-2, -1)).softmax(-1) @ x)},
+    "remove_expansions": {"mean, expanded": formula(lambda x: x - x.mean((2, 3), keepdim=True).expand_as(x))},
+    "plain_order": {"shuffle behind a permutation": lambda: between(ChannelsLast(nn.Linear(CHANNELS, 4 * CHANNELS)), nn.PixelShuffle(2), conv())},
 }
 
 

@@ -29,7 +29,29 @@ class ExecuTorch:
     name = "executorch"
     suffix = ".pte"
     layout: Layout = "NCHW"
-    rewrites = (*FOLDS, "split_concatenation", "pad_by_slices", "instance_norm", "bicubic", "nearest_features", "nearest_picture", "roll", "clamp")
+    rewrites = (
+        "hard_sigmoid",
+        *FOLDS,
+        "remove_identities",
+        "split_concatenation",
+        "pad_by_slices",
+        "instance_norm",
+        "layer_norm",
+        "variance",
+        "vector_norm",
+        "power",
+        "channel_sums",
+        "bicubic",
+        "nearest_features",
+        "nearest_picture",
+        "roll",
+        "split_by_slices",
+        "reshape_views",
+        "batched_products",
+        "remove_expansions",
+        "plain_order",
+        "clamp",
+    )
     fp32_islands = False
     needs = ("executorch", "torchao")
 

@@ -50,7 +50,7 @@ def layers(graph: GraphModule) -> dict[str, Node]:
 
     The arithmetic that a uint8 file does on its pixels at either end is not.
     """
-    edges = _picture(graph) | set(_tail(graph))
+    edges = _picture(graph) | set(_tail(graph)) | {n for n in graph.graph.nodes if _sums(graph, n)}
     return {layer_name(n): n for n in graph.graph.nodes if n.target in LAYERS and n not in edges}
 
 
@@ -165,10 +165,24 @@ def statistics(graph: GraphModule) -> set[Node]:
     found: set[Node] = set()
     for node in graph.graph.nodes:
         computed = [n for n in node.all_input_nodes if n.op != "get_attr"]
-        centres = node.target is aten.sub.Tensor and any(n.target is aten.mean.dim for n in computed)
-        if node.target is aten.mean.dim or centres or (node.target in STATISTICAL and computed and all(n in found for n in computed)):
+        averages = node.target is aten.mean.dim or _sums(graph, node)
+        centres = node.target is aten.sub.Tensor and any(n.target is aten.mean.dim or _sums(graph, n) for n in computed)
+        squares = node.target is aten.mul.Tensor and node.args[0] is node.args[1]
+        if averages or centres or squares or (node.target in STATISTICAL and computed and all(n in found for n in computed)):
             found.add(node)
     return found
+
+
+def _sums(graph: GraphModule, node: Node) -> bool:
+    """Whether this is a mean or a sum that `edgekit.rewrite.channel_sums` wrote as a product: one output, equal weights, no bias."""
+    if node.target not in (aten.conv2d.default, aten.linear.default) or len(node.args) != 2:
+        return False
+    weight = node.args[1]
+    if not isinstance(weight, Node) or weight.op != "get_attr":
+        return False
+    owner, _, name = str(weight.target).rpartition(".")
+    value = getattr(graph.get_submodule(owner), name)
+    return value.shape[0] == 1 and bool((value == value.flatten()[0]).all())
 
 
 def exempted(graph: GraphModule, quantize: Quantize) -> set[Node]:

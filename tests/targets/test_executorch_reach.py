@@ -1,0 +1,96 @@
+"""Blocks of restoration networks of which XNNPACK leaves nothing out, once they are rewritten: one partition, in float32 and in int8."""
+
+import math
+
+import pytest
+import torch
+from tiny import pictures, psnr
+from torch import nn
+from torch.nn import functional as F
+
+from edgekit import rewrite
+from edgekit.recipe import Quantize
+from edgekit_targets.executorch import ExecuTorch
+from edgekit_targets.executorch.host import Session
+from edgekit_targets.executorch.quantizer import layers, statistics
+
+SIDE, CHANNELS, WINDOW = 16, 8, 4
+
+
+class Gated(nn.Module):
+    """Normalization over channels, a gate, channel attention with a hard-sigmoid: NAFNet and MobileNetV3."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.attend, self.back = nn.Conv2d(CHANNELS, 2 * CHANNELS, 1), nn.Conv2d(CHANNELS, CHANNELS, 1), nn.Conv2d(CHANNELS, CHANNELS, 1)
+
+    def forward(self, x):
+        centred = x - x.mean(1, keepdim=True)
+        normal = centred / ((centred**2.0).mean(1, keepdim=True) + 1e-6).sqrt()
+        a, b = self.wide(normal).chunk(2, 1)
+        y = a * b
+        return x + self.back(y * F.hardsigmoid(self.attend(y.mean((2, 3), keepdim=True))))
+
+
+class Windowed(nn.Module):
+    """Layer normalization of tokens and attention within windows: SwinIR."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.qkv, self.proj = nn.LayerNorm(CHANNELS), nn.Linear(CHANNELS, 3 * CHANNELS), nn.Linear(CHANNELS, CHANNELS)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        tokens = x.view(n, c, h // WINDOW, WINDOW, w // WINDOW, WINDOW).permute(0, 2, 4, 3, 5, 1).reshape(-1, WINDOW**2, c)
+        q, k, v = self.qkv(self.norm(tokens)).reshape(-1, WINDOW**2, 3, 2, c // 2).permute(2, 0, 3, 1, 4).unbind(0)
+        y = ((q @ k.transpose(-2, -1)) / math.sqrt(c)).softmax(-1) @ v
+        y = self.proj(y.transpose(1, 2).reshape(-1, WINDOW**2, c))
+        return x + y.view(n, h // WINDOW, w // WINDOW, WINDOW, WINDOW, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
+
+
+class Transposed(nn.Module):
+    """Attention between channels, by direction: Restormer."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.back = nn.Conv2d(CHANNELS, 3 * CHANNELS, 1), nn.Conv2d(CHANNELS, CHANNELS, 1)
+
+    def forward(self, x):
+        q, k, v = (part.flatten(2).view(1, 2, CHANNELS // 2, -1) for part in self.qkv(x).chunk(3, 1))
+        scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
+        return x + self.back((scores.softmax(-1) @ v).reshape(x.shape))
+
+
+def network(block: type[nn.Module]) -> nn.Module:
+    """The block between convolutions; its picture is the given one and a little more."""
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.block, self.last = nn.Conv2d(3, CHANNELS, 3, padding=1), block(), nn.Conv2d(CHANNELS, 12, 3, padding=1)
+
+        def forward(self, x):
+            y = 0.2 * F.pixel_shuffle(self.last(self.block(self.first(x))), 2)
+            return (F.interpolate(x, scale_factor=2, mode="bicubic") + y)[..., : 2 * SIDE, : 2 * SIDE]
+
+    return Net().eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("precision,floor", [("fp32", 90.0), ("int8", 35.0)])
+@pytest.mark.parametrize("block", [Gated, Windowed, Transposed])
+def test_nothing_of_it_stays_outside_the_delegate(block, precision, floor, tmp_path):
+    net, tiles = network(block), [(p,) for p in pictures(6, seed=5, side=SIDE)]
+    rewritten = rewrite.apply(net, tiles[0], ExecuTorch.rewrites)
+    made = ExecuTorch().lower(rewritten.module, tiles[0], None if precision == "fp32" else Quantize("int8"), tiles, tmp_path / "net.pte")
+    assert made.delegation is not None and made.delegation.leftovers == {}
+    assert (made.delegation.delegated, made.delegation.partitions) == (made.delegation.total, 1)
+    session = Session(made.file)
+    assert min(psnr(session((p,))[0], net(p).clamp(0, 1)) for p in pictures(2, seed=9, side=SIDE)) >= floor
+
+
+def test_sums_over_channels_are_no_layers_and_stay_float():
+    graph = rewrite.apply(network(Gated), tuple(pictures(1, seed=5, side=SIDE)), ExecuTorch.rewrites).module
+    sums = [n for n in statistics(graph) if n.target is torch.ops.aten.conv2d.default]
+    assert len(sums) == 2 and not set(sums) & set(layers(graph).values())
+    assert {"first", "block.wide", "block.attend", "block.back"} <= set(layers(graph))
