@@ -21,6 +21,7 @@ from edgekit.rewrite.bicubic import bicubic
 from edgekit.rewrite.channel_sums import channel_sums
 from edgekit.rewrite.clamp import clamp
 from edgekit.rewrite.collapse_linear import collapse_linear
+from edgekit.rewrite.elu import elu
 from edgekit.rewrite.explicit_padding import explicit_padding
 from edgekit.rewrite.fold_batch_norm import fold_batch_norm
 from edgekit.rewrite.fold_channel_order import fold_channel_order
@@ -32,6 +33,7 @@ from edgekit.rewrite.instance_norm import instance_norm
 from edgekit.rewrite.layer_norm import layer_norm
 from edgekit.rewrite.merge_branches import merge_branches
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
+from edgekit.rewrite.nearest_by_copies import nearest_by_copies
 from edgekit.rewrite.output_padding import output_padding
 from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.plain_order import plain_order
@@ -48,6 +50,7 @@ from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.uint8_io import uint8_io
 from edgekit.rewrite.variance import variance
 from edgekit.rewrite.vector_norm import vector_norm
+from edgekit.rewrite.wide_padding import wide_padding
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "hard_sigmoid": hard_sigmoid,
@@ -62,6 +65,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold_mean_shift": fold_mean_shift,
     "collapse_linear": collapse_linear,
     "split_concatenation": split_concatenation,
+    "wide_padding": wide_padding,
     "pad_by_slices": pad_by_slices,
     "instance_norm": instance_norm,
     "layer_norm": layer_norm,
@@ -72,8 +76,10 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "bicubic": bicubic,
     "nearest_features": nearest_features,
     "nearest_picture": nearest_picture,
+    "nearest_by_copies": nearest_by_copies,
     "output_padding": output_padding,
     "prelu": prelu,
+    "elu": elu,
     "roll": roll,
     "split_by_slices": split_by_slices,
     "reshape_views": reshape_views,
