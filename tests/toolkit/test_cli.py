@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_unknown_keys_name_file_key_and_choices(capfd, tmp_path):
 
 
 def test_lists_are_json_alone_on_stdout(capfd):
-    for command in (["models"], ["targets"], ["recipes"], ["calibration", "list"], ["targets", "android"], ["doctor"]):
+    for command in (["models"], ["targets"], ["recipes"], ["calibration", "list"], ["calibration"], ["targets", "android"], ["doctor"]):
         code, out, _ = run(capfd, *command, "--json")
         assert code == 0 and json.loads(out)
     names = {row["name"] for row in json.loads(run(capfd, "recipes", "--json")[1])}
@@ -102,6 +103,15 @@ def test_help_loads_nothing_heavy_and_shows_every_command():
     text = subprocess.run([sys.executable, "-m", "edgekit", "--help"], capture_output=True, text=True, check=True).stdout
     commands = "export validate bench run reference report compare bundle prune train doctor models targets recipes calibration"
     assert all(name in text for name in commands.split())
+
+
+def test_the_version_is_printed_alone(capfd):
+    assert run(capfd, "--version") == (0, f"edgekit {version('edgekit')}\n", "")
+
+
+def test_without_a_command_it_shows_them(capfd):
+    code, out, err = run(capfd)
+    assert (code, err) == (0, "") and out == run(capfd, "--help")[1] and "Commands:" in out
 
 
 def tiny_checkpoint(folder: Path) -> Path:

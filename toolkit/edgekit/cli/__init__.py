@@ -19,7 +19,6 @@ from edgekit.errors import EdgekitError, LoweringError, OverBudget, first_line
 app = typer.Typer(
     name="edgekit",
     help="Trained PyTorch image enhancers into verified files for phone camera apps: ExecuTorch, Core ML, TFLite, ONNX.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -27,18 +26,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"edgekit {version('edgekit')}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)] = False,
 ) -> None:
     if debug:
         os.environ["EDGEKIT_DEBUG"] = "1"
-    if version:
-        from importlib.metadata import version as installed
-
-        sys.stdout.write(f"edgekit {installed('edgekit')}\n")
-        raise typer.Exit
 
 
 app.command("export")(export.export)
@@ -60,11 +62,13 @@ app.add_typer(catalogue.calibration, name="calibration")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. 0 done, 1 over budget, 2 bad input, 3 a toolchain failed, 130 interrupted; one line on stderr, a traceback only with --debug."""
+    """Runs one command; without any, shows them. 0 done, 1 over budget, 2 bad input, 3 a toolchain failed, 130 interrupted; one line on stderr, a traceback
+    only with --debug."""
     from edgekit.cli.console import say
 
     try:
-        return int(app(args=arguments, standalone_mode=False) or 0)
+        given = sys.argv[1:] if arguments is None else arguments
+        return int(app(args=given or ["--help"], standalone_mode=False) or 0)
     except OverBudget as error:
         code, line = 1, f"over budget: {error}"
     except LoweringError as error:

@@ -10,7 +10,7 @@ import typer
 from edgekit.cli.options import Force, Json
 
 calibration = typer.Typer(
-    help="Calibration sets: list them, show one, build one from your own photographs.", no_args_is_help=True, rich_markup_mode=None
+    help="Calibration sets: list them, show one, build one from your own photographs.", invoke_without_command=True, rich_markup_mode=None
 )
 
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one in full.", show_default=False)]
@@ -56,6 +56,12 @@ def recipes(name: Name = None, json: Json = False) -> None:
             row |= {"quantize": asdict(recipe.quantize) if recipe.quantize else None, "backend": recipe.backend}
         rows.append(row)
     _list(rows, json)
+
+
+@calibration.callback()
+def _calibration(context: typer.Context, json: Json = False) -> None:
+    if context.invoked_subcommand is None:
+        calibration_list(json)
 
 
 @calibration.command("list")
