@@ -25,8 +25,10 @@ FOLDS = (
     "fold_scales",
     "fold_mean_shift",
     "collapse_linear",
+    "fourier_products",
 )
-"""The rewrites (`edgekit.rewrite`) that make any network smaller: every backend asks for them, in this order, before those that its runtime needs."""
+"""The rewrites (`edgekit.rewrite`) that make any network smaller, and the one that no runtime does without: every backend asks for them, in this order, before
+those that it alone needs."""
 
 
 @dataclass(frozen=True)

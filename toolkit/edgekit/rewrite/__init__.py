@@ -27,6 +27,7 @@ from edgekit.rewrite.fold_batch_norm import fold_batch_norm
 from edgekit.rewrite.fold_channel_order import fold_channel_order
 from edgekit.rewrite.fold_mean_shift import fold_mean_shift
 from edgekit.rewrite.fold_scales import fold_scales
+from edgekit.rewrite.fourier_products import fourier_products
 from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.hard_sigmoid import hard_sigmoid
 from edgekit.rewrite.instance_norm import instance_norm
@@ -64,6 +65,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold_scales": fold_scales,
     "fold_mean_shift": fold_mean_shift,
     "collapse_linear": collapse_linear,
+    "fourier_products": fourier_products,
     "split_concatenation": split_concatenation,
     "wide_padding": wide_padding,
     "pad_by_slices": pad_by_slices,
