@@ -22,7 +22,8 @@ class Layer:
 
 
 def find(graph: Graph, module: nn.Module) -> tuple[Layer, ...]:
-    """The operators with weights, in execution order, named by the module path of the parameter they hold.
+    """The operators with stored weights, in execution order, named by the module path of the parameter they hold; products of two computed matrices, as in
+    attention, are none.
 
     The converter keeps no names, but it keeps the values: it transposes and flips kernels, so equal sorted magnitudes are the same parameter. A kernel that it
     scaled (a normalization folded in) is named by its output tensor.
@@ -30,10 +31,9 @@ def find(graph: Graph, module: nn.Module) -> tuple[Layer, ...]:
     known = {_fingerprint(p.detach().cpu().float().numpy()): n.removesuffix(".weight") for n, p in module.named_parameters() if p.dim() >= 2}
     found = []
     for op in graph.ops:
-        if op.kind not in LAYER_KINDS or op.weights is None:
+        if op.kind not in LAYER_KINDS or op.weights is None or op.weights.data is None:
             continue
-        constant = op.weights.data
-        name = known.get(_fingerprint(constant.view(np.float32))) if constant is not None and op.weights.dtype == "FLOAT32" else None
+        name = known.get(_fingerprint(op.weights.data.view(np.float32))) if op.weights.dtype == "FLOAT32" else None
         found.append(Layer(name or op.outputs[0].name, TYPES[op.kind], op))
     return tuple(found)
 
