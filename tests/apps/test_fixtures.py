@@ -23,6 +23,7 @@ from edgekit.errors import InvalidFile
 from edgekit.manifest import Manifest
 from edgekit.picture import SourcePicture, open_picture, to_pixels
 from edgekit.preparation import to_io
+from edgekit.routing import Router
 
 FOLDER = Path(__file__).parents[1] / "fixtures"
 
@@ -231,11 +232,13 @@ def test_manifests(case):
     found = {"model": manifest.model.name, "scale": image.scale, "tile": [*image.tile], "halo": image.halo}
     found |= {"multiple_of": image.multiple_of, "tiling": image.tiling}
     found["artifacts"] = [
-        {"name": a.name, "file": a.file, "backend": a.backend, "bytes": a.bytes, "sha256": a.sha256, "input": tensor(a.inputs[0])}
-        | {"output": tensor(a.outputs[0])}
+        {"name": a.name, "file": a.file, "backend": a.backend, "recipe": a.recipe, "variant": a.variant, "bytes": a.bytes, "sha256": a.sha256}
+        | {"input": tensor(a.inputs[0]), "output": tensor(a.outputs[0])}
         for a in manifest.artifacts
     ]
     found["golden"] = [{"artifact": g.artifact, "max_abs": g.max_abs, "min_psnr_db": g.min_psnr_db} for g in manifest.golden.artifacts]
+    rule = manifest.routing
+    found["routing"] = rule and {"unit": rule.unit, "thresholds": [*rule.thresholds], "variants": [variant.name for variant in rule.variants]}
     assert found == expect
 
 
@@ -280,6 +283,56 @@ def test_a_halo_of_one_hides_the_seams_of_that_network():
         untiled = network((whole,))[0][0, :, 2:-2, 2:-2]
         same = to_pixels(untiled, 8).tobytes() == base64.b64decode(case["out_rgb"])
         assert same == (case["halo"] > 0)
+
+
+# Routing
+
+
+@pytest.mark.parametrize("case", cases("routing", "scores"))
+def test_scores(case):
+    """By torch's convolution, in float64."""
+    rgb = array(case["rgb"], shape=(case["height"], case["width"], 3)).astype(np.int64)
+    y = (rgb @ [77, 150, 29] + 128) >> 8
+    kernel = torch.tensor([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=torch.float64)
+    inner = F.conv2d(torch.from_numpy(y).double()[None, None], kernel[None, None]) if min(y.shape) > 2 else torch.zeros(1)
+    assert case["score"] == int(inner.square().sum()) * 100 // inner.numel()
+
+
+def test_scores_cover_flat_and_rough():
+    scores = [case["score"] for case in read("routing")["scores"]]
+    assert scores.count(0) > 8 and max(scores) == 104_040_000 and len(set(scores)) > 12
+
+
+@pytest.mark.parametrize("case", cases("routing", "rules"))
+def test_rules(case):
+    for score, route in zip(case["scores"], case["routes"], strict=True):
+        above = [name for name, bound in zip(case["variants"], case["thresholds"], strict=False) if score < bound]
+        assert route == (above[0] if above else case["variants"][-1])
+
+
+@pytest.mark.parametrize("case", cases("routing", "pictures"))
+def test_routed_as_edgekit_enhances(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
+    from write.routing import rule_of
+
+    runs: list[str] = []
+
+    def light(inputs):
+        runs.append("light")
+        return (F.interpolate(inputs[0], scale_factor=2.0),)
+
+    def heavy(inputs):
+        runs.append("heavy")
+        return network(inputs)
+
+    sessions = {"light": light, "heavy": heavy}
+    router = Router(rule_of(tuple(case["thresholds"]), ("light", "heavy"), case["unit"]), sessions, "rgb")
+    picture = SourcePicture("case.png", array(case["rgb"], shape=(case["height"], case["width"], 3)))
+    spec = TileSpec(tuple(case["tile"]), case["halo"], scale=read("routing")["scale"])
+    enhance(router.session_for(picture), spec, [picture], tmp_path / "out.png")
+    assert open_picture(tmp_path / "out.png").pixels.tobytes() == base64.b64decode(case["out_rgb"])
+    assert (runs if case["unit"] == "tile" else runs[:1]) == case["routes"] and len(set(runs)) == len(set(case["routes"]))
+    assert router.counts == {name: case["routes"].count(name) for name in ("light", "heavy")}
 
 
 # The preview's scheduler

@@ -58,6 +58,7 @@ def test_there_are_suites():
         ("colour.json", '"rgb": "', '"rgb": "BAAA', "FrameConverterTests"),
         ("scheduler.json", '"then": "wait"', '"then": "skip"', "PreviewSchedulerTests"),
         ("stitched.json", '"out_rgb": "', '"out_rgb": "BAAA', "PictureEnhancerTests"),
+        ("routing.json", '"score": ', '"score": 1', "RoutingTests"),
     ],
 )
 def test_a_wrong_vector_is_seen(swift, package, file, part, other, suite):

@@ -42,13 +42,19 @@ class Pair:
     absent: str
 
 
+def _match(one: Artifact, other: Artifact) -> bool:
+    """A file of a variant is compared with that variant's, or with a bundle's without variants: the heaviest comes first."""
+    same = (one.backend, one.recipe) == (other.backend, other.recipe)
+    return same and (None in (one.variant, other.variant) or one.variant == other.variant)
+
+
 def compare(a: Bundle, b: Bundle) -> str:
     """The page as HTML text. Files are matched by backend and recipe. Raises InvalidFile if a bundle's evidence is damaged."""
     found = evidence.read(a), evidence.read(b)
     left = list(a.manifest.artifacts)
     pairs, right = [], list(b.manifest.artifacts)
     for artifact in a.manifest.artifacts:
-        other = next((one for one in right if (one.backend, one.recipe) == (artifact.backend, artifact.recipe)), None)
+        other = next((one for one in right if _match(artifact, one)), None)
         if other is not None:
             left.remove(artifact)
             right.remove(other)

@@ -49,7 +49,8 @@ enum DeskBundle {
 
     private static func artifact(_ name: String, _ backend: String, _ file: [String: Any]) -> [String: Any] {
         let rest: [String: Any] = [
-            "name": name, "backend": backend, "delegate": "cpu", "precision": "fp32", "inputs": [tensor("in", tile)], "outputs": [tensor("out", 2 * tile)],
+            "name": name, "backend": backend, "delegate": "cpu", "recipe": "fp32", "precision": "fp32", "inputs": [tensor("in", tile)],
+            "outputs": [tensor("out", 2 * tile)],
         ]
         return rest.merging(file) { $1 }
     }

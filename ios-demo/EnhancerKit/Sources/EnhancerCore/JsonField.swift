@@ -28,9 +28,12 @@ struct JsonField {
         return JsonField(document: document, path: path.isEmpty ? name : "\(path).\(name)", value: values[name])
     }
 
+    /// The key is missing or null.
+    var isAbsent: Bool { value == nil || value == .null }
+
     /// The key is missing, null or an empty list.
     func none(_ why: String) throws {
-        guard value == nil || value == .null || value == .list([]) else { throw refusal(expected: "none: \(why)") }
+        guard isAbsent || value == .list([]) else { throw refusal(expected: "none: \(why)") }
     }
 
     func list(_ counts: ClosedRange<Int> = 0...Int.max) throws -> [JsonField] {

@@ -6,6 +6,14 @@ public struct Manifest: Equatable, Sendable {
     public var image: ImageContract
     public var artifacts: [Artifact]
     public var golden: Golden
+    /// nil if no file is a variant.
+    public var routing: Routing?
+
+    /// Variant -> its file of the artifact's backend and recipe; of a bundle without variants, none.
+    public func siblings(of artifact: Artifact) -> [String: Artifact] {
+        let same = artifacts.filter { $0.backend == artifact.backend && $0.recipe == artifact.recipe }
+        return Dictionary(uniqueKeysWithValues: same.compactMap { file in file.variant.map { ($0, file) } })
+    }
 
     /// The golden output of an artifact; nil if the bundle holds none.
     public func golden(of artifact: Artifact) -> GoldenOutput? {
@@ -121,6 +129,9 @@ public struct Artifact: Equatable, Sendable {
     public var sha256: String
     public var input: TensorSpec
     public var output: TensorSpec
+    public var recipe = ""
+    /// The one of `Routing` that the file is of.
+    public var variant: String?
 }
 
 /// One tile in, and what each artifact gave for it where the bundle was made.

@@ -27,7 +27,8 @@ extension Manifest {
             model: try Model(top.key("model")),
             image: image,
             artifacts: artifacts,
-            golden: try Golden(top.key("golden"), of: artifacts)
+            golden: try Golden(top.key("golden"), of: artifacts),
+            routing: try Routing.read(top, image, artifacts)
         )
     }
 
@@ -112,6 +113,9 @@ extension Artifact {
         sha256 = try field.key("sha256").sha256()
         input = try TensorSpec(field.key("inputs").list(1...1)[0], image.input, image.tileHeight, image.tileWidth)
         output = try TensorSpec(field.key("outputs").list(1...1)[0], image.output, image.tileHeight * image.scale, image.tileWidth * image.scale)
+        recipe = try field.key("recipe").name()
+        let variant = try field.key("variant")
+        self.variant = variant.isAbsent ? nil : try variant.name()
     }
 }
 

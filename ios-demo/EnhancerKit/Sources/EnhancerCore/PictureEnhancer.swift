@@ -2,9 +2,15 @@
 ///
 /// Buffers are made once a picture (one tile in, one tile out, one band in and one out). A cancelled task stops before the next tile.
 public struct PictureEnhancer: Sendable {
-    public let enhancer: any Enhancer
+    private let choice: Choice
     public let artifact: Artifact
     public let image: ImageContract
+
+    /// Which file a tile is for.
+    private enum Choice {
+        case one(any Enhancer)
+        case variants(Variants)
+    }
 
     private let encoder: PixelCodec
     private let decoder: PixelCodec
@@ -17,7 +23,16 @@ public struct PictureEnhancer: Sendable {
 
     /// Throws `EnhancerError.invalidManifest` for a contract that it cannot fulfil.
     public init(_ enhancer: any Enhancer, artifact: Artifact, image: ImageContract) throws {
-        self.enhancer = enhancer
+        try self.init(.one(enhancer), artifact, image)
+    }
+
+    /// Each tile or picture to the variant that the bundle's rule names; `artifact` is any of the variants', as all have the same input and output.
+    public init(_ variants: Variants, artifact: Artifact, image: ImageContract) throws {
+        try self.init(.variants(variants), artifact, image)
+    }
+
+    private init(_ choice: Choice, _ artifact: Artifact, _ image: ImageContract) throws {
+        self.choice = choice
         self.artifact = artifact
         self.image = image
         encoder = try PixelCodec(tensor: artifact.input, image: image.input)
@@ -56,13 +71,14 @@ public struct PictureEnhancer: Sendable {
         var band = [UInt8](repeating: 0, count: plan.coreHeight * image.scale * resultStride)
         var input = Tensor(artifact.input)
         var output = Tensor(artifact.output)
+        let forPicture = try enhancer(for: source)
         for r in 0..<plan.rows {
             try read(source, plan.sourceRows(r), into: &rows)
             for c in 0..<plan.columns {
                 try Task.checkCancellation()
                 let tile = plan.tile(row: r, column: c)
                 encoder.encode(rows, rows: offsets, columns: columns[c], into: &input)
-                try await enhancer.run(input, into: &output)
+                try await (forPicture ?? enhancer(for: rows, offsets, columns[c])).run(input, into: &output)
                 let core = PixelRect(
                     y: halo * image.scale, x: halo * image.scale, height: tile.height * image.scale, width: tile.width * image.scale)
                 guard decoder.decode(output, from: core, into: &band, offset: 3 * tile.x * image.scale, rowStride: resultStride) else {
@@ -86,6 +102,22 @@ public struct PictureEnhancer: Sendable {
         rgb.reserveCapacity(source.height * image.scale * width * 3)
         try await enhance(source, progress: progress) { _, _, band in rgb += band }
         return try RgbPicture(height: source.height * image.scale, width: width, rgb: rgb)
+    }
+
+    /// nil: each tile has its own.
+    private func enhancer(for source: some PictureSource) throws -> (any Enhancer)? {
+        switch choice {
+        case .one(let enhancer): enhancer
+        case .variants(let variants): variants.routing.unit == .tile ? nil : variants.enhancer(of: try DetailScore.of(source))
+        }
+    }
+
+    /// Of the tile whose pixel (r, c) is the three bytes of `rgb` from `rows[r] + 3 * columns[c]` on.
+    private func enhancer(for rgb: [UInt8], _ rows: [Int], _ columns: [Int]) -> any Enhancer {
+        switch choice {
+        case .one(let enhancer): enhancer
+        case .variants(let variants): variants.enhancer(of: DetailScore.of(rgb, rows: rows, columns: columns))
+        }
     }
 
     private func read(_ source: some PictureSource, _ numbers: [Int], into rows: inout [UInt8]) throws {

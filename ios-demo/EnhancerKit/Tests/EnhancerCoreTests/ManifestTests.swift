@@ -20,10 +20,18 @@ final class ManifestTests: XCTestCase {
         var name: String
         var file: String
         var backend: String
+        var recipe: String
+        var variant: String?
         var bytes: Int
         var sha256: String
         var input: Spec
         var output: Spec
+    }
+
+    private struct RoutingCase: Decodable {
+        var unit: RoutingUnit
+        var thresholds: [Int]
+        var variants: [String]
     }
 
     private struct GoldenCase: Decodable, Equatable {
@@ -41,6 +49,7 @@ final class ManifestTests: XCTestCase {
         var tiling: String
         var artifacts: [ArtifactCase]
         var golden: [GoldenCase]
+        var routing: RoutingCase?
     }
 
     private struct Case: Decodable {
@@ -70,12 +79,16 @@ final class ManifestTests: XCTestCase {
             XCTAssertEqual(manifest.artifacts.count, expect.artifacts.count, test.file)
             for (found, told) in zip(manifest.artifacts, expect.artifacts) {
                 XCTAssertEqual([found.name, found.file, found.backend, found.sha256], [told.name, told.file, told.backend, told.sha256], test.file)
+                XCTAssertEqual([found.recipe, found.variant], [told.recipe, told.variant], test.file)
+                XCTAssertEqual(manifest.siblings(of: found).keys.sorted(), (expect.routing?.variants ?? []).sorted(), test.file)
                 XCTAssertEqual(found.bytes, told.bytes, test.file)
                 XCTAssert(told.input.agrees(with: found.input), "\(test.file): \(found.input)")
                 XCTAssert(told.output.agrees(with: found.output), "\(test.file): \(found.output)")
             }
             let golden = manifest.golden.outputs.map { GoldenCase(artifact: $0.artifact, maxAbs: $0.maxAbs, minPsnrDb: $0.minPsnrDb) }
             XCTAssertEqual(golden, expect.golden, test.file)
+            let routing = expect.routing.map { Routing(unit: $0.unit, thresholds: $0.thresholds, variants: $0.variants) }
+            XCTAssertEqual(manifest.routing, routing, test.file)
         }
     }
 

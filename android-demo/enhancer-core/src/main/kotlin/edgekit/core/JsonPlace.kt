@@ -12,6 +12,9 @@ internal class JsonPlace(
         return JsonPlace(if (isRoot) "$path: $name" else "$path.$name", table[name])
     }
 
+    /** Null where the key is missing or null. */
+    fun optional(name: String): JsonPlace? = if ((value as? Map<*, *>)?.get(name) == null) null else key(name)
+
     /** The key is missing, null or an empty list. */
     fun none(
         name: String,

@@ -7,7 +7,14 @@ class Manifest(
     val image: ImageContract,
     val artifacts: List<Artifact>,
     val golden: Golden,
+    val routing: Routing? = null,
 ) {
+    /** Variant -> its file of the artifact's backend and recipe, lightest first; of a bundle without variants, none. */
+    fun siblings(artifact: Artifact): Map<String, Artifact> {
+        val same = artifacts.filter { it.backend == artifact.backend && it.recipe == artifact.recipe }
+        return routing?.variants.orEmpty().associateWith { name -> same.first { it.variant == name } }
+    }
+
     /** The golden output of an artifact; null if the bundle holds none. */
     fun goldenOf(artifact: Artifact): GoldenOutput? = golden.outputs.find { it.artifact == artifact.name }
 
@@ -83,7 +90,7 @@ data class TensorSpec(
     val bytes: Int get() = shape.fold(dtype.bytes) { product, side -> product * side }
 }
 
-/** One model file. `backend` is "executorch", "tflite", "coreml" ...; `file` a path in the bundle; `sha256` 64 small hexadecimal digits. */
+/** One model file. `backend` is "executorch", "tflite", "coreml" ...; `file` a path in the bundle; `sha256` 64 small hexadecimal digits; `variant` the one of [Routing] that it is of. */
 data class Artifact(
     val name: String,
     val file: String,
@@ -94,6 +101,8 @@ data class Artifact(
     val sha256: String,
     val input: TensorSpec,
     val output: TensorSpec,
+    val recipe: String = "",
+    val variant: String? = null,
 )
 
 /** One tile in, and what each artifact gave for it where the bundle was made. */

@@ -30,7 +30,8 @@ internal object ManifestReader {
         for ((key, why) in BEYOND) root.none(key, why)
         val image = image(root.key("image"))
         val artifacts = artifacts(root.key("artifacts"), image)
-        return Manifest(root.key("created").name(), model(root.key("model"), image), image, artifacts, golden(root.key("golden"), artifacts))
+        val routing = RoutingReader.read(root, image, artifacts)
+        return Manifest(root.key("created").name(), model(root.key("model"), image), image, artifacts, golden(root.key("golden"), artifacts), routing)
     }
 
     private fun model(
@@ -118,6 +119,8 @@ internal object ManifestReader {
         at.key("sha256").matching(SHA256, "a SHA-256 in 64 small hexadecimal digits"),
         tensor(at.key("inputs").single("this app has one picture"), image.input.channels, image.tileHeight, image.tileWidth, 1),
         tensor(at.key("outputs").single("this app shows one picture"), image.output.channels, image.tileHeight, image.tileWidth, image.scale),
+        at.key("recipe").name(),
+        at.optional("variant")?.name(),
     )
 
     private fun tensor(

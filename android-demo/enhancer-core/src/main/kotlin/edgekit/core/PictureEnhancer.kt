@@ -4,14 +4,19 @@ import java.util.concurrent.CancellationException
 
 /**
  * Enhances pictures of any size with a model file of fixed input size, one row of tiles at a time: memory is bounded by the picture's width. Keeps its buffers:
- * one tensor in, one out, one band of rows in and one out. One call at a time, from the [Enhancer]'s thread; the enhancer stays the caller's to close.
+ * one tensor in, one out, one band of rows in and one out. One call at a time, from the [Enhancer]'s thread; it stays the caller's to close.
  * Raises [InvalidManifest] for tensors that [PixelCodec] cannot convert.
  */
-class PictureEnhancer(
-    private val enhancer: Enhancer,
+class PictureEnhancer private constructor(
+    private val chooserFor: (PictureSource) -> TileChooser,
     artifact: Artifact,
     private val image: ImageContract,
 ) {
+    constructor(enhancer: Enhancer, artifact: Artifact, image: ImageContract) : this({ TileChooser { _, _, _ -> enhancer } }, artifact, image)
+
+    /** Each tile or picture to the variant that the bundle's rule names; `artifact` is any of the variants', as all have the same input and output. */
+    constructor(variants: Variants, artifact: Artifact, image: ImageContract) : this(variants::chooserFor, artifact, image)
+
     fun interface Progress {
         /** After each tile. What it throws ends the work (a coroutine's ensureActive() does). */
         fun tileDone(
@@ -42,12 +47,13 @@ class PictureEnhancer(
     ) {
         val plan = plan(source)
         val columns = Array(plan.columns) { column -> plan.sourceColumns(column).times3() }
+        val chooser = chooserFor(source)
         for (row in 0 until plan.rows) {
             val rows = readRows(source, plan.sourceRows(row))
             for (column in 0 until plan.columns) {
                 if (cancelled()) throw CancellationException("cancelled after ${row * plan.columns + column} of ${plan.size} tiles")
                 input.encode(read, rows, columns[column])
-                enhancer.run(input.buffer, output.buffer)
+                chooser.enhancerFor(read, rows, columns[column]).run(input.buffer, output.buffer)
                 paste(plan.tile(row, column), source.width)
                 progress.tileDone(row * plan.columns + column + 1, plan.size)
             }

@@ -27,6 +27,12 @@ class ManifestTest {
                 expect.key("golden").list().map { listOf(it.key("artifact").text(), it.key("max_abs").number(), it.key("min_psnr_db").number()) },
                 manifest.golden.outputs.map { listOf(it.artifact, it.maxAbs, it.minPsnrDb) },
             )
+            assertEquals(expect.optional("routing")?.let(::routing), manifest.routing)
+            for (artifact in manifest.artifacts) {
+                val siblings = manifest.siblings(artifact)
+                assertEquals(manifest.routing?.variants.orEmpty(), siblings.keys.toList())
+                assertTrue(siblings.isEmpty() || siblings[artifact.variant] == artifact)
+            }
             assertEquals(manifest.golden.outputs.size, manifest.artifacts.count { manifest.goldenOf(it) != null })
         }
     }
@@ -78,10 +84,19 @@ class ManifestTest {
             expect.key("name").text(),
             expect.key("file").text(),
             expect.key("backend").text(),
+            expect.key("recipe").text(),
+            expect.optional("variant")?.text().orEmpty(),
             expect.key("bytes").whole(1, Long.MAX_VALUE),
             expect.key("sha256").text(),
             tensor(expect.key("input")),
             tensor(expect.key("output")),
+        )
+
+    private fun routing(expect: JsonPlace) =
+        Routing(
+            expect.key("unit").oneOf<RoutingUnit>(),
+            expect.key("thresholds").list().map { it.whole(0) },
+            expect.key("variants").list().map { it.text() },
         )
 
     private fun tensor(expect: JsonPlace): TensorSpec {
@@ -91,5 +106,15 @@ class ManifestTest {
     }
 
     private fun told(artifact: Artifact): List<Any> =
-        listOf(artifact.name, artifact.file, artifact.backend, artifact.bytes, artifact.sha256, artifact.input, artifact.output)
+        listOf(
+            artifact.name,
+            artifact.file,
+            artifact.backend,
+            artifact.recipe,
+            artifact.variant.orEmpty(),
+            artifact.bytes,
+            artifact.sha256,
+            artifact.input,
+            artifact.output,
+        )
 }
