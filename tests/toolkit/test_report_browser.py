@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ import pytest
 from reports import full
 
 from edgekit import report
+from edgekit.enhancer import CLASSICAL, ClassicalStep
+from edgekit.evidence import Fidelity
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
@@ -36,7 +38,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    a, b = full(folder / "a"), full(folder / "b", noise=0.01)
+    ways = [Fidelity("CLAHE, regions 8, limit 4", "classical", 24.0, 18.0, 0.75), Fidelity("the network in float32", "network", 25.5, 20.0, 0.8)]
+    steps = (ClassicalStep("clahe", CLASSICAL["clahe"]),)
+    a, b = full(folder / "a", fidelity=ways, change=lambda m: replace(m, after=steps)), full(folder / "b", noise=0.01)
     (folder / "report.html").write_text(report.build(a), "utf-8")
     (folder / "compare.html").write_text(report.compare(a, b), "utf-8")
     return {name: folder / f"{name}.html" for name in ("report", "compare")}
@@ -79,6 +83,7 @@ def test_quiet_self_contained_and_not_wider_than_the_window(name, size, visit):
     assert seen.said == []
     assert [url for url in seen.asked if not url.startswith("data:")] == [seen.tab.url] and seen.tab.url.startswith("file:")
     assert seen.tab.evaluate("document.title") != "1", "a script in a chart did not run"
+    assert seen.tab.locator("#classical tr.best, .notice.around").count() == (2 if name == "report" else 0)
 
 
 def cut(wipe: Locator) -> float:
