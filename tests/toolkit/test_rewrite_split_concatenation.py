@@ -32,6 +32,26 @@ def test_each_part_gets_a_convolution(parts, bias, stride, seed):
     assert result.changes == {"split_concatenation": 1} and "cat" not in found and found["conv2d"] == 2 * parts
 
 
+class Twice(nn.Module):
+    """One weight, a parameter of its own, convolves two concatenations."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, 6, 1, 1))
+        self.other = nn.Conv2d(8, 4, 1)
+
+    def forward(self, x):
+        one, two = (nn.functional.conv2d(torch.cat([x, y], 1), self.weight) for y in (2 * x, x * x))
+        return self.other(torch.cat([one, two], 1))
+
+
+def test_parts_are_layers_that_recipes_can_name():
+    result = exact(seeded(Twice()), picture(), "split_concatenation")
+    read = {str(n.args[1].target) for n in result.module.graph.nodes if "conv2d" in str(n.target)}
+    assert result.changes == {"split_concatenation": 3} and len(read) == 6
+    assert {"other.part0.weight", "other.part1.weight"} < read and all(path.endswith(".weight") for path in read)
+
+
 @pytest.mark.parametrize("net", [Joined(3, 3), Joined(2, again=True)])
 def test_others_stay(net):
     untouched(seeded(net), picture(), "split_concatenation")
