@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page gates-page rewrites-page tradeoff matrix reach crops cuda constraints clean
+.PHONY: export test setup lint fixtures toolchains arm64 phone bench fuzz readme models-page variants-page gates-page rewrites-page tradeoff matrix reach crops cuda constraints clean
 .DEFAULT_GOAL := export
 
 export: $(READY)
@@ -54,6 +54,10 @@ readme: $(READY)
 # The page of the built-in models, from their cards; quality against latency, measured (long, resumable).
 models-page: $(READY)
 	$(VENV)/bin/python toolkit/docs/models_page.py $(ARGS)
+
+# The page of bundles with variants: what routing saves and costs, measured.
+variants-page: $(READY)
+	$(VENV)/bin/python toolkit/docs/variants_page.py $(ARGS)
 
 # The page of the gates: planted faults, measured anew.
 gates-page: $(READY)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from edgekit import bundle, models, quality, routing, verdict
 from edgekit.cli import console, main, sets
-from edgekit.manifest import Manifest, Routing, RoutingChoice, Variant
+from edgekit.manifest import BudgetLine, Manifest, Routing, RoutingChoice, Variant
 from edgekit.models.edsr import EDSR
 from edgekit.picture import SourcePicture
 from edgekit.preparation import PictureSet
@@ -202,8 +202,15 @@ def test_export_makes_a_file_of_each_variant_and_the_rule(made) -> None:
     assert measured.macs_share == pytest.approx(measured.shares["light"] * macs[0] / macs[1] + measured.shares["heavy"])
     assert measured.alone_db["light"] < measured.routed_db <= measured.alone_db["heavy"] + 0.01
     assert heavy.parity and measured.alone_db["heavy"] == pytest.approx(heavy.parity.psnr_gt_db, abs=0.01)
-    judged = verdict.judge(made.manifest)
-    assert judged.ship in (heavy.name, None), "the lightest one alone is never what to ship"
+
+
+def test_what_to_ship_is_the_heaviest_with_its_variants_and_only_if_all_are_within_budget(made) -> None:
+    heavy, light = (replace(a, budget=()) for a in made.manifest.artifacts)
+    judged = verdict.judge(replace(made.manifest, artifacts=(heavy, light)))
+    assert judged.ship == heavy.name and judged.why.startswith(f"with {light.name}, among which routing chooses: within budget")
+    over = replace(light, budget=(BudgetLine("psnr_db", 30.0, 40.0, "over"),))
+    judged = verdict.judge(replace(made.manifest, artifacts=(heavy, over)))
+    assert (judged.ship, judged.why) == (None, "no backend has a measured file within budget of every variant")
 
 
 def test_the_report_and_its_json_tell_the_rule(made, capfd) -> None:
@@ -283,6 +290,10 @@ def test_validate_runs_every_variant_again_against_its_own_network(made, place, 
 def test_an_app_gets_all_variants_and_the_demo_apps_none(made, tmp_path, capfd) -> None:
     assert main(["bundle", str(made.path), "--into", str(tmp_path), "--as", "copy", "--artifact", "edsr-mobile-heavy-onnx-fp32", "--force"]) == 0
     assert len(bundle.read(tmp_path / "copy").manifest.artifacts) == 2, capfd.readouterr().err
+    (tmp_path / "android-demo").mkdir()
+    assert main(["bundle", str(made.path), "--into", str(tmp_path / "android-demo"), "--force"]) == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert "its files are variants, among which a rule chooses tile by tile; expected one RGB or BGR picture in" in said
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,8 @@ def _foreign(manifest: Manifest) -> str | None:
     image = manifest.image
     if manifest.sampler:
         return "its files are one step of a diffusion model"
+    if manifest.routing:
+        return "its files are variants, among which a rule chooses tile by tile"
     if manifest.before or manifest.after:
         return "it has classical steps before or after the network"
     if (len(image.inputs), len(image.outputs)) != (1, 1):

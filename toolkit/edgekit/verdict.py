@@ -59,7 +59,8 @@ def judge(manifest: Manifest) -> Verdict:
             (),
             tuple(unmeasured),
         )
-    return Verdict(None, "no measured file is within budget", tuple(over), tuple(unmeasured))
+    why = "no backend has a measured file within budget of every variant" if rule else "no measured file is within budget"
+    return Verdict(None, why, tuple(over), tuple(unmeasured))
 
 
 def routed(manifest: Manifest) -> list[str]:

@@ -11,6 +11,9 @@ public struct Choices {
 
     /// The preferred artifact while the bundle has it, else the manifest's first that `phone` can run. Throws Problem if it can run none.
     func artifact(of bundle: ModelBundle, for role: Role, on phone: any Phone) throws -> Artifact {
+        guard bundle.manifest.routing == nil else {
+            throw Problem.brokenBundle(role, line: "its files are variants, chosen tile by tile; expected one network: this app opens one file")
+        }
         let usable = bundle.manifest.artifacts.filter(phone.canRun)
         let preferred = usable.first { $0.name == store.string(forKey: role.key) }
         guard let found = preferred ?? usable.first else {

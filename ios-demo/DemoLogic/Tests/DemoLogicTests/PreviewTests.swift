@@ -76,6 +76,22 @@ struct PreviewTests {
         await model.disappear()
     }
 
+    @Test func bundleWithVariants() async throws {
+        let phone = try DeskPhone()
+        try DeskBundle.write(to: phone.bundles.appendingPathComponent("preview")) { manifest in
+            var artifacts = (manifest["artifacts"] as? [[String: Any]] ?? []).filter { $0["backend"] as? String == "coreml" }
+            for (index, name) in ["heavy", "light"].enumerated() { artifacts[index]["variant"] = name }
+            manifest["artifacts"] = artifacts
+            let variants = [["name": "light"], ["name": "heavy"]]
+            manifest["routing"] = ["score": "laplacian-energy", "unit": "tile", "thresholds": [500], "variants": variants]
+        }
+        let (model, _) = start(phone)
+        await eventually("the notice") { if case .brokenBundle(.preview, _)? = model.live.notice { true } else { false } }
+        guard case .brokenBundle(_, let line)? = model.live.notice else { return }
+        #expect(line == "its files are variants, chosen tile by tile; expected one network: this app opens one file")
+        await model.disappear()
+    }
+
     @Test func hotPhonePausesAndCoolsDown() async throws {
         let phone = try DeskPhone()
         let (model, camera) = start(phone)

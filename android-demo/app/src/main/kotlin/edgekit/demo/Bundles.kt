@@ -32,6 +32,9 @@ class Bundles(
     fun open(role: Role): ModelBundle {
         if (!isThere(context.assets, role)) throw InvalidFile("${role.folder}: not in the app; expected it from `edgekit bundle --as ${role.label}`")
         val bundle = ModelBundle.open(files(role))
+        if (bundle.manifest.routing != null) {
+            throw InvalidFile("${role.folder}: its files are variants, chosen tile by tile; expected one network: this app opens one file")
+        }
         if (usable(bundle).isEmpty()) {
             val needed = bundle.manifest.artifacts.map { it.backend }.distinct()
             throw EnhancerException("${role.folder}: is for $needed, the app is linked with ${runtimes.map { it.backend }}; expected one of them")
