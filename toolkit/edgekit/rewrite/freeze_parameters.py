@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from edgekit.rewrite.graph import aten, put
+from edgekit.rewrite.graph import aten, put, writes
 
 MOST = 1 << 20
 """Elements that a frozen constant may have in any case; a larger one must not be more than twice as large as what it was made from."""
@@ -89,8 +89,7 @@ def _changed_by_pictures(graph: GraphModule) -> set[Node]:
 
 
 def _mutates(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable and node.target is not aten.detach_.default
+    return writes(node) and node.target is not aten.detach_.default
 
 
 def _makes_a_copy(node: Node) -> bool:

@@ -164,6 +164,12 @@ def replace(graph: GraphModule, old: Node, new: Node) -> None:
     graph.graph.erase_node(old)
 
 
+def writes(node: Node) -> bool:
+    """Whether the operator changes one of its operands in place."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
 def dtype_of(node: Node) -> torch.dtype:
     """The dtype of a node's traced value; float32 where it was not noted."""
     value = node.meta.get("val")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import aten, calls, replace
+from edgekit.rewrite.graph import aten, calls, only_user, replace
 
 
 def hard_sigmoid(graph: GraphModule) -> int:
-    """Returns the number of hard-sigmoids replaced."""
+    """Returns the number of hard-sigmoids replaced: not one that writes into a tensor that others read."""
     changed = 0
     for node in calls(graph, aten.hardsigmoid.default, aten.hardsigmoid_.default):
+        if node.target is aten.hardsigmoid_.default and only_user(node.args[0]) is None:  # type: ignore[arg-type]
+            continue
         with graph.graph.inserting_before(node):
             call = graph.graph.call_function
             line = call(aten.add.Tensor, (call(aten.mul.Tensor, (node.args[0], 1 / 6)), 0.5))

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import aten
+from edgekit.rewrite.graph import aten, writes
 
 
 def plain_order(graph: GraphModule) -> int:
-    """Returns the number of places: the first operators whose results (N, C, H, W) are channels-last."""
+    """Returns the number of places: the first operators whose results (N, C, H, W) are channels-last and not written to in place."""
     found = [node for node in graph.graph.nodes if node.op == "call_function" and _is_channels_last(node)]
     origins = [node for node in found if not any(_is_channels_last(source) for source in node.all_input_nodes)]
-    origins = [node for node in origins if any(user.target is not aten.contiguous.default for user in node.users)]
+    origins = [
+        node for node in origins if any(user.target is not aten.contiguous.default for user in node.users) and not any(map(writes, node.users))
+    ]
     for node in origins:
         with graph.graph.inserting_after(node):
             plain = graph.graph.call_function(aten.contiguous.default, (node,))

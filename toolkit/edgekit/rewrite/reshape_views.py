@@ -5,9 +5,9 @@ Why: ExecuTorch makes `squeeze_copy` and `unsqueeze_copy` of squeeze, unsqueeze 
 
 from __future__ import annotations
 
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of
+from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, writes
 
 VIEWS = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unsqueeze.default, aten.select.int)
 
@@ -17,7 +17,7 @@ def reshape_views(graph: GraphModule) -> int:
     changed = 0
     for node in calls(graph, *VIEWS):
         source, shape, before = node.args[0], shape_of(node), shape_of(node.args[0])
-        if shape is None or before is None or any(_writes(user) for user in node.users):
+        if shape is None or before is None or any(writes(user) for user in node.users):
             continue
         with graph.graph.inserting_before(node):
             if node.target is aten.select.int:
@@ -28,8 +28,3 @@ def reshape_views(graph: GraphModule) -> int:
         replace(graph, node, new)
         changed += 1
     return changed
-
-
-def _writes(node: Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
