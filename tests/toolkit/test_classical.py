@@ -160,6 +160,7 @@ def test_a_bundle_with_steps_runs_them(tmp_path, monkeypatch, capfd) -> None:
     steps = ["--before", "bilateral", "--after", "clahe", "--after", "equalize"]
     for name, options in (("plain", []), ("stepped", steps)):
         assert main([*export, *options, "--out", name]) in (0, 1), capfd.readouterr().err
+    assert "Against the clean pictures, the network in float32 " in capfd.readouterr().err
     opened = bundle.read(tmp_path / "stepped")
     ways = (evidence.read(opened) or pytest.fail("no evidence")).fidelity
     assert [way.kind for way in ways] == ["classical"] * (len(ways) - 2) + ["network"] * 2 and ways[-1].name == opened.manifest.artifacts[0].name

@@ -98,9 +98,10 @@ def export(
         _require_plain(plan[1], recipe)
     if fp32_layers:
         plan = plan[0], [(one, _with_islands(how, fp32_layers)) for one, how in plan[1]]
-    from edgekit import models, pipeline
+    from edgekit import evidence, models, pipeline
     from edgekit.bundle import check_free
     from edgekit.cli.sets import calibration_set, captured_reference, test_set
+    from edgekit.report.beside import beside
     from edgekit.tile_size import for_network
     from edgekit_targets.devices.host import Host
 
@@ -139,6 +140,8 @@ def export(
             force=force,
             progress=progress,
         )
+    if near := beside(evidence.read(bundle)):
+        say(near.said)
     say(f"report: {bundle.path / 'report.html'}")
     conclude(bundle, strict=strict, json=json)
 
