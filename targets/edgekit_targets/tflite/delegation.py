@@ -12,11 +12,15 @@ from edgekit.backend import Delegation
 
 NOT_IN_XNNPACK = {
     "CAST": "XNNPACK takes no CAST between these types",
+    "CONCATENATION": "XNNPACK joins five tensors at most",
+    "FULLY_CONNECTED": "XNNPACK multiplies by stored matrices only, and the converter makes this operator of single products of computed ones",
     "GATHER_ND": "XNNPACK has no GATHER_ND",
     "PADV2": "XNNPACK pads with zero only",
     "RELU_0_TO_1": "XNNPACK has no RELU_0_TO_1",
     "RESIZE_NEAREST_NEIGHBOR": "XNNPACK has no nearest-neighbour resize",
     "MIRROR_PAD": "XNNPACK has no MIRROR_PAD",
+    "GREATER_EQUAL": "XNNPACK has no comparisons",
+    "SELECT": "XNNPACK has no SELECT",
     "SELECT_V2": "XNNPACK has no SELECT_V2",
     "SUM": "XNNPACK takes SUM over some axes only",
 }
