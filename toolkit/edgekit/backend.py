@@ -16,9 +16,12 @@ Layout = Literal["NCHW", "NHWC"]
 DType = Literal["float32", "uint8", "int8", "float16"]
 
 FOLDS = (
+    "slice_scatter",
     "freeze_parameters",
     "remove_noise",
     "explicit_padding",
+    "crop_by_slices",
+    "adaptive_pooling",
     "fold_batch_norm",
     "merge_branches",
     "fold_channel_order",
@@ -27,8 +30,8 @@ FOLDS = (
     "collapse_linear",
     "fourier_products",
 )
-"""The rewrites (`edgekit.rewrite`) that make any network smaller, and the one that no runtime does without: every backend asks for them, in this order, before
-those that it alone needs."""
+"""The rewrites (`edgekit.rewrite`) that make any network smaller, and those that hardly a runtime does without: every backend asks for them, in this order,
+before those that it alone needs."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class TFLite:
         "nearest_picture",
         "nearest_by_copies",
         "output_padding",
+        "transposed_padding",
         "prelu",
         "elu",
         "roll",

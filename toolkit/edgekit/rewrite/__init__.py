@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekit.errors import UnknownName
+from edgekit.rewrite.adaptive_pooling import adaptive_pooling
 from edgekit.rewrite.batched_products import batched_products
 from edgekit.rewrite.bicubic import bicubic
 from edgekit.rewrite.channel_sums import channel_sums
 from edgekit.rewrite.clamp import clamp
 from edgekit.rewrite.collapse_linear import collapse_linear
+from edgekit.rewrite.crop_by_slices import crop_by_slices
 from edgekit.rewrite.elu import elu
 from edgekit.rewrite.explicit_padding import explicit_padding
 from edgekit.rewrite.fold_batch_norm import fold_batch_norm
@@ -45,20 +47,25 @@ from edgekit.rewrite.remove_identities import remove_identities
 from edgekit.rewrite.remove_noise import remove_noise
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
+from edgekit.rewrite.slice_scatter import slice_scatter
 from edgekit.rewrite.split_by_slices import split_by_slices
 from edgekit.rewrite.split_concatenation import split_concatenation
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
+from edgekit.rewrite.transposed_padding import transposed_padding
 from edgekit.rewrite.uint8_io import uint8_io
 from edgekit.rewrite.variance import variance
 from edgekit.rewrite.vector_norm import vector_norm
 from edgekit.rewrite.wide_padding import wide_padding
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
+    "slice_scatter": slice_scatter,
     "hard_sigmoid": hard_sigmoid,
     "freeze_parameters": freeze_parameters,
     "remove_noise": remove_noise,
     "remove_identities": remove_identities,
     "explicit_padding": explicit_padding,
+    "crop_by_slices": crop_by_slices,
+    "adaptive_pooling": adaptive_pooling,
     "fold_batch_norm": fold_batch_norm,
     "merge_branches": merge_branches,
     "fold_channel_order": fold_channel_order,
@@ -80,6 +87,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "nearest_picture": nearest_picture,
     "nearest_by_copies": nearest_by_copies,
     "output_padding": output_padding,
+    "transposed_padding": transposed_padding,
     "prelu": prelu,
     "elu": elu,
     "roll": roll,

@@ -36,7 +36,10 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
 
 def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     with torch.no_grad():
-        graph = torch.export.export(module, example).module(check_guards=False)
+        program = torch.export.export(module, example)
+        if any(node.target is torch.ops.aten.copy_.default for node in program.graph.nodes):
+            program = program.run_decompositions({})  # breaks up nothing: assignments to a part of a tensor become operators with a result
+        graph = program.module(check_guards=False)
     assert isinstance(graph, GraphModule)
     return graph
 
