@@ -94,3 +94,14 @@ def test_sums_over_channels_are_no_layers_and_stay_float():
     sums = [n for n in statistics(graph) if n.target is torch.ops.aten.conv2d.default]
     assert len(sums) == 2 and not set(sums) & set(layers(graph).values())
     assert {"first", "block.wide", "block.attend", "block.back"} <= set(layers(graph))
+
+
+def test_a_layer_of_zeros_runs_in_int8(tmp_path):
+    """As NAFNet's residual gains of zero leave it; XNNPACK refused the file."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 3, 3, padding=1)]
+    for value in layers[1].parameters():
+        nn.init.zeros_(value)
+    x = (torch.rand(1, 3, 16, 16),)
+    made = ExecuTorch().lower(nn.Sequential(*layers).eval(), x, Quantize("int8"), [x], tmp_path / "zeros.pte")
+    assert torch.isfinite(Session(made.file)(x)[0]).all()

@@ -61,9 +61,13 @@ def told(ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
     return {name: [float(f"{low:.6g}"), float(f"{high:.6g}")] for name, (low, high) in ranges.items()}
 
 
+SMALLEST = 2.0**-27
+"""Of activation levels. XNNPACK refuses a convolution whose input's level times its weights' (at least 2^-23) is 256 times its output's or more."""
+
+
 def affine(lo: float, hi: float) -> tuple[float, int]:
-    """(scale, zero_point) of int8 levels -128 .. 127 over [lo, hi], which must hold 0."""
-    scale = max(hi - lo, 1e-12) / LEVELS
+    """(scale, zero_point) of int8 levels -128 .. 127 over [lo, hi], which must hold 0. A layer that gives nothing but zeros gets levels of SMALLEST."""
+    scale = max((hi - lo) / LEVELS, SMALLEST)
     return scale, max(-128, min(127, round(-128 - lo / scale)))
 
 
