@@ -131,6 +131,8 @@ NETWORKS: dict[str, dict[str, Network]] = {
     },
     "remove_noise": {"dropout before ReLU": lambda: between(conv(), nn.Dropout2d(0.3))},
     "explicit_padding": {'padding "same"': lambda: between(nn.Conv2d(CHANNELS, CHANNELS, 3, padding="same"))},
+    "crop_by_slices": {"cropped by 4": formula(lambda x: F.pad(x, (-4, -4, -4, -4)))},
+    "adaptive_pooling": {"maxima to 8x8": lambda: between(conv(), nn.AdaptiveMaxPool2d(8), conv())},
     "fold_batch_norm": {
         "behind a convolution": lambda: between(conv(), nn.BatchNorm2d(CHANNELS)),
         "behind a transposed one": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 1), nn.BatchNorm2d(CHANNELS)),
@@ -156,6 +158,7 @@ NETWORKS: dict[str, dict[str, Network]] = {
     "nearest_features": {"x2 between convolutions": lambda: between(nn.Upsample(scale_factor=2), conv())},
     "nearest_by_copies": {"x2 between convolutions": lambda: between(nn.Upsample(scale_factor=2), conv())},
     "output_padding": {"3x3, stride 2": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 3, 2, 1, output_padding=1))},
+    "transposed_padding": {"4x4, stride 2, padding 3": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 3))},
     "prelu": {"slopes 0.25": lambda: between(conv(), nn.PReLU(CHANNELS), conv())},
     "elu": {"alpha 1": lambda: between(conv(), nn.ELU(), conv())},
     "roll": {"shifted by (-4, 3)": lambda: between(Rolled(), conv())},
