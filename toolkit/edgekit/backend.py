@@ -16,6 +16,7 @@ Layout = Literal["NCHW", "NHWC"]
 DType = Literal["float32", "uint8", "int8", "float16"]
 
 FOLDS = (
+    "masked_assignment",
     "slice_scatter",
     "freeze_parameters",
     "remove_noise",

@@ -34,6 +34,7 @@ from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.hard_sigmoid import hard_sigmoid
 from edgekit.rewrite.instance_norm import instance_norm
 from edgekit.rewrite.layer_norm import layer_norm
+from edgekit.rewrite.masked_assignment import masked_assignment
 from edgekit.rewrite.merge_branches import merge_branches
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
 from edgekit.rewrite.nearest_by_copies import nearest_by_copies
@@ -58,6 +59,7 @@ from edgekit.rewrite.vector_norm import vector_norm
 from edgekit.rewrite.wide_padding import wide_padding
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
+    "masked_assignment": masked_assignment,
     "slice_scatter": slice_scatter,
     "hard_sigmoid": hard_sigmoid,
     "freeze_parameters": freeze_parameters,

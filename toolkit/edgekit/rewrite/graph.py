@@ -151,9 +151,9 @@ def calls(graph: GraphModule, *targets: Any) -> Iterator[Node]:
 
 
 def shape_of(node: Any) -> tuple[int, ...] | None:
-    """A node's shape where it was traced or noted by `replace`; None otherwise."""
+    """A node's shape where it was traced or noted by `replace`; None otherwise, or where it depends on the picture."""
     value = node.meta.get("val") if isinstance(node, Node) else None
-    return tuple(int(side) for side in value.shape) if isinstance(value, Tensor) else None
+    return tuple(value.shape) if isinstance(value, Tensor) and all(isinstance(side, int) for side in value.shape) else None
 
 
 def replace(graph: GraphModule, old: Node, new: Node) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.fx import GraphModule
+from torch.fx.node import map_arg
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.overrides import TorchFunctionMode
 
@@ -17,6 +18,10 @@ from edgekit.errors import LoweringError, first_line
 
 SAME = 1e-4
 """Largest difference, relative to the largest output, between a module that merges its weights while it runs and its trace: float32 rounding is far below."""
+
+
+ASSIGNMENTS = (torch.ops.aten.copy_.default, torch.ops.aten.index_put_.default)
+"""To a slice, and to the places of a mask."""
 
 
 def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
@@ -37,11 +42,25 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
 def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     with torch.no_grad():
         program = torch.export.export(module, example)
-        if any(node.target is torch.ops.aten.copy_.default for node in program.graph.nodes):
+        if any(node.target in ASSIGNMENTS for node in program.graph.nodes):
             program = program.run_decompositions({})  # breaks up nothing: assignments to a part of a tensor become operators with a result
         graph = program.module(check_guards=False)
     assert isinstance(graph, GraphModule)
+    _write_out_numbers(graph)
     return graph
+
+
+def _write_out_numbers(graph: GraphModule) -> None:
+    """`parameter.item()` is a number: without pictures nobody who notes shapes knows it."""
+    for node in [n for n in graph.graph.nodes if n.target is torch.ops.aten.item.default and n.args[0].op == "get_attr"]:
+        owner, _, name = str(node.args[0].target).rpartition(".")
+        number = getattr(graph.get_submodule(owner), name).item()
+        for user in list(node.users):
+            user.args, user.kwargs = (
+                map_arg(part, lambda n, node=node, number=number: number if n is node else n) for part in (user.args, user.kwargs)
+            )
+        graph.graph.erase_node(node)
+    graph.recompile()
 
 
 def note_shapes(graph: GraphModule) -> None:
