@@ -97,7 +97,20 @@ def test_lists_are_json_alone_on_stdout(capfd):
 
 def test_help_loads_nothing_heavy_and_shows_every_command():
     loaded = "import sys; from edgekit.cli import main; main(['--help']); sys.exit(','.join({n.split('.')[0] for n in sys.modules} & set(sys.argv[1:])) or None)"
-    heavy = ("torch", "numpy", "PIL", "executorch", "coremltools", "tensorflow", "ai_edge_litert", "litert_torch", "onnx", "onnxruntime", "spandrel", "scipy")
+    heavy = (
+        "torch",
+        "numpy",
+        "PIL",
+        "executorch",
+        "coremltools",
+        "tensorflow",
+        "ai_edge_litert",
+        "litert_torch",
+        "onnx",
+        "onnxruntime",
+        "spandrel",
+        "scipy",
+    )
     found = subprocess.run([sys.executable, "-c", loaded, *heavy], capture_output=True, text=True, check=False)
     assert (found.stderr.strip(), found.returncode) == ("", 0), "every command starts as slowly as --help does"
     text = subprocess.run([sys.executable, "-m", "edgekit", "--help"], capture_output=True, text=True, check=True).stdout
