@@ -189,3 +189,25 @@ def test_named_paddings_become_numbers(padding, kernel):
     net = seeded(nn.Sequential(nn.Conv2d(3, 4, kernel, padding=padding, dilation=2 if padding == "valid" else 1), nn.BatchNorm2d(4)))
     result = exact(net, picture(), "explicit_padding", "fold_batch_norm")
     assert result.changes == {"explicit_padding": 1, "fold_batch_norm": 1} and operators(result)["conv2d"] == 1
+
+
+class Centred(nn.Module):
+    """A picture of 0 to 255 minus its mean colour, as a subtraction or as EDSR's and RCAN's 1x1 convolution."""
+
+    def __init__(self, *, convolution: bool):
+        super().__init__()
+        self.mean, self.head = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 4, 3, padding=1)
+        self.convolution = convolution
+
+    def forward(self, x):
+        return self.head(self.mean(x) if self.convolution else x - 114.0)
+
+
+@pytest.mark.parametrize("convolution", [True, False])
+def test_a_constant_channel_leaves_the_others_their_int8_levels(convolution):
+    net = seeded(Centred(convolution=convolution))
+    net.mean.weight.data, net.mean.bias.data = torch.eye(3).double().view(3, 3, 1, 1), torch.full((3,), -114.0).double()
+    result = exact(net, picture() * 255, "fold_mean_shift", "collapse_linear")
+    (weight,) = [p for p in result.module.parameters() if p.ndim == 4 and p.shape[1] == 4]
+    own, constant = weight[:, :3].abs().amax((1, 2, 3)), weight[:, 3:].abs().amax((1, 2, 3))
+    assert (constant <= 8 * own).all(), "in int8, a step is a hundredth of the largest weight"

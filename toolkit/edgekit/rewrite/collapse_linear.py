@@ -3,9 +3,9 @@
 Why: no runtime does it, and it saves most of a super-resolution tail. For EDSR x2: 3x3 64 -> 256, shuffle, 3x3 64 -> 3 becomes 5x5 64 -> 12, shuffle: 19 200
 instead of 154 368 multiplications per input pixel. Chains collapse repeatedly (x4), branches between them merge, and successive shuffles become one.
 
-With a 1x1 convolution in the chain the result is the original's to the last pixel: if it comes first, its bias reaches the second one's padding, so the input gets
-a channel of ones as in `fold_mean_shift`. Two larger kernels differ in the outermost pixels, where the second convolution's zero padding showed. Tiles cut those off
-with the halo; a network that takes whole pictures (it contains global statistics) has no halo, so there such chains are left alone.
+With a 1x1 convolution in the chain the result is the original's to the last pixel: if it comes first, its bias reaches the second one's padding, so the input
+gets a constant channel as in `fold_mean_shift`. Two larger kernels differ in the outermost pixels, where the second convolution's zero padding showed. Tiles cut
+those off with the halo; a network that takes whole pictures (it contains global statistics) has no halo, so there such chains are left alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import Conv, aten, conv_of, layer_name, only_user, replace_conv, shape_of, shuffle_factor
+from edgekit.rewrite.graph import Conv, aten, conv_of, layer_name, only_user, replace_conv, shape_of, shuffle_factor, with_constant_channel
 from edgekit.rewrite.merge_branches import merge_one
 
 GLOBAL = (
@@ -71,9 +71,9 @@ def _put(graph: GraphModule, first: Conv, second: Conv, factor: int, weight: Ten
     assert isinstance(source, Node)
     if first.weight.shape[2] == 1 and second.weight.shape[2] > 1 and bool(first.bias.any()):
         ones, _ = _collapsed(_constant_input(first), second, factor)
-        weight, bias = torch.cat([weight, ones], 1), second.bias.repeat_interleave(factor**2)
+        bias = second.bias.repeat_interleave(factor**2)
         with graph.graph.inserting_before(first.node):
-            source = graph.graph.call_function(aten.constant_pad_nd.default, (source, [0, 0, 0, 0, 0, 1], 1.0))
+            source, weight = with_constant_channel(graph, source, weight, ones)
     behind = second.node.args[0]
     assert isinstance(behind, Node)
     second.node.replace_all_uses_with(behind)

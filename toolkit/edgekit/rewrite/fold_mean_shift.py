@@ -8,11 +8,10 @@ channels are many, the addition stays. On an 8-bit input the integer file then s
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import Conv, aten, per_channel, repeat, replace_conv
+from edgekit.rewrite.graph import Conv, per_channel, repeat, replace_conv, with_constant_channel
 from edgekit.rewrite.neighbours import conv_after, conv_before, shift
 
 FEW = 4
@@ -55,8 +54,8 @@ def _fold_before(graph: GraphModule, conv: Conv, node: Node, source: Node, offse
         new, weight, bias = source, conv.weight, conv.bias + moved.sum((1, 2, 3))
     else:
         with graph.graph.inserting_before(node):
-            new = graph.graph.call_function(aten.constant_pad_nd.default, (source, [0, 0, 0, 0, 0, 1], 1.0))
-        weight, bias = torch.cat([conv.weight, moved], 1), conv.bias
+            new, weight = with_constant_channel(graph, source, conv.weight, moved)
+        bias = conv.bias
     node.replace_all_uses_with(new)
     graph.graph.erase_node(node)
     replace_conv(graph, conv, weight, bias)

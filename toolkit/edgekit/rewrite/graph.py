@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -241,6 +242,23 @@ def layer_name(node: Node) -> str | None:
     if isinstance(weight, Node) and weight.op == "get_attr":
         return str(weight.target).removesuffix(".weight")
     return None
+
+
+MOST_CONSTANT = 8.0
+"""How much larger than the picture's weights those of a constant channel may be."""
+
+
+def with_constant_channel(graph: GraphModule, source: Node, weight: Tensor, constants: Tensor) -> tuple[Node, Tensor]:
+    """(`source` with one more channel, which is the same everywhere, where the graph inserts now; `weight` (O, I, k, k) with its weights `constants`
+    (O, 1, k, k), which are those of a channel of ones).
+
+    The channel is one, or where a picture of 0 to 255 would leave its own weights no level beside such constants in int8, a power of two.
+    """
+    largest, beside = (part.abs().amax((1, 2, 3)) for part in (constants, weight))
+    ratio = float((largest / beside.clamp_min(1e-30))[beside > 0].max()) if bool((beside > 0).any()) else 1.0
+    level = 2.0 ** math.floor(math.log2(ratio)) if ratio > MOST_CONSTANT else 1.0
+    widened = graph.graph.call_function(aten.constant_pad_nd.default, (source, [0, 0, 0, 0, 0, 1], level))
+    return widened, torch.cat([weight, constants / level], 1)
 
 
 def constant_node(graph: GraphModule, before: Node, stem: str, value: Tensor) -> Node:
