@@ -11,6 +11,7 @@ from rewriting import EXACT, exact, operators, picture, seeded, untouched
 from torch import nn
 
 from edgekit import rewrite
+from edgekit.backend import FOLDS
 
 
 class Formula(nn.Module):
@@ -132,3 +133,17 @@ def test_a_value_of_another_shape_fills_its_place():
     result = rewrite.apply(Filling().eval(), (picture(),), ("slice_scatter",))
     x = picture(seed=3)
     assert torch.equal(result.module(x), Filling()(x))
+
+
+def test_a_network_that_pools_the_whole_picture_is_exact_at_its_edges_too():
+    """It is run without a halo, so chains whose joined kernel differs there stay; pooled by ordinary pooling it must still be known for what it is."""
+
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.chain = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.Conv2d(32, 3, 3, padding=1))
+
+        def forward(self, x):
+            return self.chain(x) * F.interpolate(F.adaptive_max_pool2d(x, 4), scale_factor=4)
+
+    assert exact(seeded(Pooled()), picture(3, 16, 16), *FOLDS).changes["adaptive_pooling"] == 1
