@@ -105,3 +105,22 @@ def test_a_layer_of_zeros_runs_in_int8(tmp_path):
     x = (torch.rand(1, 3, 16, 16),)
     made = ExecuTorch().lower(nn.Sequential(*layers).eval(), x, Quantize("int8"), [x], tmp_path / "zeros.pte")
     assert torch.isfinite(Session(made.file)(x)[0]).all()
+
+
+def test_a_border_around_int8_that_float_reads(tmp_path):
+    """As KBNet's neighbourhoods: XNNPACK refused the file."""
+
+    class Bordered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.back = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+
+        def forward(self, x):
+            y = F.pad(self.conv(x), (1, 1, 1, 1))
+            return self.back(torch.sigmoid(y[..., 2:, 1:-1]) - y[..., :-2, 1:-1].exp())
+
+    torch.manual_seed(0)
+    net, x = Bordered().eval(), (torch.rand(1, 3, 16, 16),)
+    made = ExecuTorch().lower(net, x, Quantize("int8"), [x], tmp_path / "bordered.pte")
+    with torch.no_grad():
+        assert psnr(Session(made.file)(x)[0], net(*x)) > 30

@@ -44,6 +44,7 @@ class ExecuTorch:
         "bicubic",
         "nearest_features",
         "nearest_picture",
+        "neighbourhoods",
         "roll",
         "split_by_slices",
         "reshape_views",

@@ -16,6 +16,7 @@ from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationConfig,
     QuantizationSpec,
+    SharedQuantizationSpec,
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
@@ -104,8 +105,24 @@ class StaticQuantizer(XNNPACKQuantizer):
                 for source, spec in annotation.input_qspec_map.items():
                     if source in picture and isinstance(spec, QuantizationSpec):
                         annotation.input_qspec_map[source] = PIXELS
+        self._border(model)
         self._pin_output(model)
         return model
+
+    @staticmethod
+    def _border(model: GraphModule) -> None:
+        """A border of zeros has its source's levels. XNNPACK takes no int8 source with a float result: such a file does not load."""
+        for node in model.graph.nodes:
+            if node.target not in (aten.constant_pad_nd.default, aten.pad.default) or any(
+                value not in (0, "constant", None) for value in node.args[2:]
+            ):
+                continue
+            source = node.args[0]
+            annotation = source.meta.get(Q_ANNOTATION_KEY)
+            read = any(node in user.meta[Q_ANNOTATION_KEY].input_qspec_map for user in node.users if user.meta.get(Q_ANNOTATION_KEY))
+            if annotation is not None and isinstance(annotation.output_qspec, QuantizationSpec) and not read:
+                same = SharedQuantizationSpec(source)
+                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation({source: same}, same, _annotated=True)
 
     @staticmethod
     def _pin_output(model: GraphModule) -> None:

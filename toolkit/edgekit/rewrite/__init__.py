@@ -38,6 +38,7 @@ from edgekit.rewrite.masked_assignment import masked_assignment
 from edgekit.rewrite.merge_branches import merge_branches
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
 from edgekit.rewrite.nearest_by_copies import nearest_by_copies
+from edgekit.rewrite.neighbourhoods import neighbourhoods
 from edgekit.rewrite.output_padding import output_padding
 from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.plain_order import plain_order
@@ -92,6 +93,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "transposed_padding": transposed_padding,
     "prelu": prelu,
     "elu": elu,
+    "neighbourhoods": neighbourhoods,
     "roll": roll,
     "split_by_slices": split_by_slices,
     "reshape_views": reshape_views,
