@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ SECONDS = 420
 
 WARM = [f"edgekit_targets.{backend}.lower" for backend in ("executorch", "tflite", "onnx", "coreml")]
 """Imported before the processes are forked."""
+
+TEMPORARY = re.compile(r"\S*/edgekit-\w+/")
+"""The folder of a file that fails: another one each time."""
 
 Key = tuple[str, str, str]
 """Network, backend, precision."""
@@ -76,7 +80,8 @@ def _send(sender: Connection, measure: Measure, key: Key) -> None:
     try:
         cell = measure(*key)
     except Exception as error:
-        cell = Cell("failed", f"{type(error).__name__}: {first_line(error)}"[:300], seconds=time.monotonic() - start)
+        said = TEMPORARY.sub("", first_line(error, kind=True))
+        cell = Cell("failed", said[:300], seconds=time.monotonic() - start)
     sender.send(cell)
 
 
