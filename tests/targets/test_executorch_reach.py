@@ -107,8 +107,9 @@ def test_a_layer_of_zeros_runs_in_int8(tmp_path):
     assert torch.isfinite(Session(made.file)(x)[0]).all()
 
 
-def test_a_border_around_int8_that_float_reads(tmp_path):
-    """As KBNet's neighbourhoods: XNNPACK refused the file."""
+@pytest.mark.parametrize("shape", [(1, 8, 16, 16), (1, 16, 8, 16)], ids=["behind a layer", "behind a reshape"])
+def test_a_border_around_int8_that_float_reads(shape, tmp_path):
+    """As KBNet's neighbourhoods and DAT's windows: XNNPACK refused the file."""
 
     class Bordered(nn.Module):
         def __init__(self):
@@ -116,8 +117,9 @@ def test_a_border_around_int8_that_float_reads(tmp_path):
             self.conv, self.back = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
 
         def forward(self, x):
-            y = F.pad(self.conv(x), (1, 1, 1, 1))
-            return self.back(torch.sigmoid(y[..., 2:, 1:-1]) - y[..., :-2, 1:-1].exp())
+            y = F.pad(self.conv(x).reshape(shape), (1, 1, 1, 1))
+            y = torch.sigmoid(y[..., 2:, 1:-1]) - y[..., :-2, 1:-1].exp()
+            return self.back(y.reshape(1, 8, 16, 16))
 
     torch.manual_seed(0)
     net, x = Bordered().eval(), (torch.rand(1, 3, 16, 16),)

@@ -1,22 +1,26 @@
-"""Neighbourhoods as shifted slices."""
+"""Neighbourhoods and patches as slices."""
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rewriting import EXACT, exact, operators, picture, untouched
 from torch import nn
 
-SIDES = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+def sides(most: int, least: int = 1):
+    return st.tuples(st.integers(least, most), st.integers(least, most))
 
 
 @EXACT
-@given(kernel=SIDES, dilation=SIDES, padding=st.tuples(st.integers(0, 2), st.integers(0, 2)), channels=st.integers(1, 3))
-def test_slices_of_the_padded_picture(kernel, dilation, padding, channels):
-    result = exact(nn.Unfold(kernel, dilation, padding).eval(), picture(channels, 9, 11), "neighbourhoods")
+@given(kernel=sides(6), dilation=sides(3), stride=sides(4), padding=sides(2, 0), channels=st.integers(1, 3))
+def test_slices_of_the_padded_picture(kernel, dilation, stride, padding, channels):
+    assume(all(d == 1 or s == 1 for d, s in zip(dilation, stride, strict=True)))
+    assume(all(side + 2 * p > d * (k - 1) for side, k, d, p in zip((9, 11), kernel, dilation, padding, strict=True)))
+    result = exact(nn.Unfold(kernel, dilation, padding, stride).eval(), picture(channels, 9, 11), "neighbourhoods")
     assert result.changes == {"neighbourhoods": 1} and "im2col" not in operators(result)
 
 
-def test_patches_stay():
-    untouched(nn.Unfold(4, stride=4).eval(), picture(3, 8, 8), "neighbourhoods")
-    untouched(nn.Unfold(8).eval(), picture(3, 9, 9), "neighbourhoods")
+def test_what_would_be_too_many_slices_or_slices_with_steps_stays():
+    untouched(nn.Unfold(36).eval(), picture(1, 75, 75), "neighbourhoods")
+    untouched(nn.Unfold(3, dilation=2, stride=2).eval(), picture(3, 9, 9), "neighbourhoods")

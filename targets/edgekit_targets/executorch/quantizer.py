@@ -16,7 +16,6 @@ from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationConfig,
     QuantizationSpec,
-    SharedQuantizationSpec,
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
@@ -105,24 +104,8 @@ class StaticQuantizer(XNNPACKQuantizer):
                 for source, spec in annotation.input_qspec_map.items():
                     if source in picture and isinstance(spec, QuantizationSpec):
                         annotation.input_qspec_map[source] = PIXELS
-        self._border(model)
         self._pin_output(model)
         return model
-
-    @staticmethod
-    def _border(model: GraphModule) -> None:
-        """A border of zeros has its source's levels. XNNPACK takes no int8 source with a float result: such a file does not load."""
-        for node in model.graph.nodes:
-            if node.target not in (aten.constant_pad_nd.default, aten.pad.default) or any(
-                value not in (0, "constant", None) for value in node.args[2:]
-            ):
-                continue
-            source = node.args[0]
-            annotation = source.meta.get(Q_ANNOTATION_KEY)
-            read = any(node in user.meta[Q_ANNOTATION_KEY].input_qspec_map for user in node.users if user.meta.get(Q_ANNOTATION_KEY))
-            if annotation is not None and isinstance(annotation.output_qspec, QuantizationSpec) and not read:
-                same = SharedQuantizationSpec(source)
-                node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation({source: same}, same, _annotated=True)
 
     @staticmethod
     def _pin_output(model: GraphModule) -> None:
@@ -177,15 +160,16 @@ class DynamicQuantizer(XNNPACKQuantizer):
 
 
 def statistics(graph: GraphModule) -> set[Node]:
-    """The arithmetic of normalizations that are written out (mean, subtraction, square, rsqrt, gain, offset): 256 levels are far too few for it. A style
-    network's instance normalizations lose 7 dB of 42 in int8, for nothing: XNNPACK runs them as fast in float."""
+    """The arithmetic of normalizations that are written out (mean, subtraction, square, rsqrt, gain, offset), and of exponentials: 256 levels are far too few
+    for it. A style network's instance normalizations lose 7 dB of 42 in int8, for nothing: XNNPACK runs them as fast in float."""
     found: set[Node] = set()
     for node in graph.graph.nodes:
         computed = [n for n in node.all_input_nodes if n.op != "get_attr"]
         averages = node.target is aten.mean.dim or _sums(graph, node)
         centres = node.target is aten.sub.Tensor and any(n.target is aten.mean.dim or _sums(graph, n) for n in computed)
         squares = node.target is aten.mul.Tensor and node.args[0] is node.args[1]
-        if averages or centres or squares or (node.target in STATISTICAL and computed and all(n in found for n in computed)):
+        powers = node.target is aten.exp.default
+        if averages or centres or squares or powers or (node.target in STATISTICAL and computed and all(n in found for n in computed)):
             found.add(node)
     return found
 
