@@ -126,3 +126,18 @@ def test_a_border_around_int8_that_float_reads(shape, tmp_path):
     made = ExecuTorch().lower(net, x, Quantize("int8"), [x], tmp_path / "bordered.pte")
     with torch.no_grad():
         assert psnr(Session(made.file)(x)[0], net(*x)) > 30
+
+
+@pytest.mark.parametrize("activation", [nn.Mish(), nn.Softplus(), nn.LogSigmoid()], ids=lambda layer: type(layer).__name__)
+def test_an_activation_of_exponentials_between_int8_layers_is_float_inside_one_partition(activation, tmp_path):
+    """As MoSR's; ExecuTorch loaded the files and could not run them."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), activation, nn.Conv2d(8, 3, 3, padding=1)).eval().requires_grad_(False)
+    net[0].weight *= 6
+    tiles = [(p,) for p in pictures(4, seed=5, side=SIDE)]
+    graph = rewrite.apply(net, tiles[0], ExecuTorch.rewrites).module
+    made = ExecuTorch().lower(graph, tiles[0], Quantize("int8"), tiles, tmp_path / "activation.pte")
+    assert made.delegation is not None and (made.delegation.partitions, made.delegation.leftovers) == (1, {})
+    assert made.quantized[:1] == ("0",) and "2" in made.quantized
+    with torch.no_grad():
+        assert psnr(Session(made.file)(tiles[0])[0], net(*tiles[0]).clamp(0, 1)) > 38

@@ -161,6 +161,8 @@ NETWORKS: dict[str, dict[str, Network]] = {
     "transposed_padding": {"4x4, stride 2, padding 3": lambda: between(nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, 2, 3))},
     "prelu": {"slopes 0.25": lambda: between(conv(), nn.PReLU(CHANNELS), conv())},
     "elu": {"alpha 1": lambda: between(conv(), nn.ELU(), conv())},
+    "mish": {"between convolutions": lambda: between(conv(), nn.Mish(), conv())},
+    "softplus": {"between convolutions": lambda: between(conv(), nn.Softplus(), conv())},
     "roll": {"shifted by (-4, 3)": lambda: between(Rolled(), conv())},
     "hard_sigmoid": {"behind a convolution": lambda: between(conv(), nn.Hardsigmoid(), conv())},
     "remove_identities": {"cropped to the whole": formula(lambda x: x[..., :SIDE, :SIDE])},

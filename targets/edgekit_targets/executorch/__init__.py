@@ -40,6 +40,8 @@ class ExecuTorch:
         "variance",
         "vector_norm",
         "power",
+        "mish",
+        "softplus",
         "channel_sums",
         "bicubic",
         "nearest_features",

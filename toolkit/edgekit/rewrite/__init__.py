@@ -36,6 +36,7 @@ from edgekit.rewrite.instance_norm import instance_norm
 from edgekit.rewrite.layer_norm import layer_norm
 from edgekit.rewrite.masked_assignment import masked_assignment
 from edgekit.rewrite.merge_branches import merge_branches
+from edgekit.rewrite.mish import mish
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
 from edgekit.rewrite.nearest_by_copies import nearest_by_copies
 from edgekit.rewrite.neighbourhoods import neighbourhoods
@@ -50,6 +51,7 @@ from edgekit.rewrite.remove_noise import remove_noise
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
 from edgekit.rewrite.slice_scatter import slice_scatter
+from edgekit.rewrite.softplus import softplus
 from edgekit.rewrite.split_by_slices import split_by_slices
 from edgekit.rewrite.split_concatenation import split_concatenation
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
@@ -93,6 +95,8 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "transposed_padding": transposed_padding,
     "prelu": prelu,
     "elu": elu,
+    "mish": mish,
+    "softplus": softplus,
     "neighbourhoods": neighbourhoods,
     "roll": roll,
     "split_by_slices": split_by_slices,
