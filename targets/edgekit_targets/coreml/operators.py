@@ -432,7 +432,11 @@ OPERATORS: dict[str, Callable[..., Value]] = {
     "log": lambda x, epsilon=1e-45: torch.log(x + float(epsilon)),
     "rsqrt": lambda x, epsilon=1e-12: torch.rsqrt(x + float(epsilon)),
     **{
-        name: _unary(getattr(torch, name)) for name in ("abs", "ceil", "cos", "erf", "exp", "exp2", "floor", "round", "sign", "sin", "sqrt", "square")
+        name: _unary(getattr(torch, name))
+        for name in (
+            *("abs", "ceil", "cos", "erf", "exp", "exp2", "floor", "round", "sign", "sin", "sqrt", "square"),
+            *("acos", "asin", "atan", "atanh", "cosh", "sinh", "tan"),
+        )
     },
     "logical_not": _unary(torch.logical_not),
     "add": _binary(torch.add),
