@@ -480,6 +480,10 @@ def _shapes() -> list[Case]:
         Case("gather", lambda v: mb.gather(x=v, indices=np.int32([[0, 3], [1, 1]]), axis=-1), [x], [x[:, :, [[0, 3], [1, 1]]]], label="matrix"),
         Case("gather", lambda v: mb.gather(x=v, indices=np.int32(1), axis=0), [x], [x[1]], label="one"),
         Case("gather_along_axis", lambda v: mb.gather_along_axis(x=v, indices=np.int32([[1, 0], [2, 2]]), axis=0), [a], [[[3, 2], [5, 6]]]),
+        Case("topk", lambda v: mb.topk(x=v, k=2)[0], [x], [np.sort(x)[..., :1:-1]]),
+        Case("topk", lambda v: whole(mb.topk(x=v, k=2, axis=1, ascending=True)[1]), [x], [np.argsort(x, 1)[:, :2]], label="places"),
+        Case("reduce_argmax", lambda v: whole(mb.reduce_argmax(x=v, axis=1)), [x], [np.argmax(x, 1)]),
+        Case("reduce_argmax", lambda v: whole(mb.reduce_argmax(x=v, keep_dims=True)), [x], [np.argmax(x, -1)[..., None]], label="kept"),
         Case("fill", lambda v: mb.add(x=v, y=mb.fill(shape=[3, 2], value=2.5)), [a], [a + 2.5]),
         Case("reverse", lambda v: mb.reverse(x=v, axes=[-1]), [a], [a[:, ::-1]]),
         Case("reverse", lambda v: mb.reverse(x=v), [a], [a[::-1, ::-1]], label="all"),
@@ -1133,7 +1137,7 @@ def small(tmp_path_factory):
     ("build", "named"),
     [
         (lambda x: mb.cumsum(x=x, axis=1), "operator cumsum;"),
-        (lambda x: mb.topk(x=mb.cumsum(x=x, axis=1), k=1, axis=1)[0], "operators cumsum, topk;"),
+        (lambda x: mb.non_zero(x=mb.cumsum(x=x, axis=1)), "operators cumsum, non_zero;"),
         (lambda x: mb.scatter(data=x, indices=np.int32([0]), updates=f32([[1, 2]]), axis=0), "operator scatter;"),
     ],
 )
@@ -1152,6 +1156,8 @@ def test_unknown_operators_are_named(build, named, tmp_path):
             r"gather 'gather_0' \(indices below 0 or beyond the end, which are undefined since iOS 17\)",
         ),
         (lambda x: mb.gather(x=x, indices=np.int32([[0], [1]]), axis=1, batch_dims=1), "gather with batch_dims"),
+        (lambda x: mb.topk(x=x, k=2)[0], "topk of equal values, whose order is undefined"),
+        (lambda x: mb.topk(x=x, k=2, sort=False)[0], "topk without order, which is undefined"),
         (
             lambda x: mb.resize_nearest_neighbor(x=mb.expand_dims(x=x, axes=[0]), target_size_height=1, target_size_width=1),
             "neighbours of a larger picture",

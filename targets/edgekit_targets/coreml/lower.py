@@ -156,11 +156,20 @@ def _convert(program: ExportedProgram, options: CoreML, example: tuple[Tensor, .
             outputs=outputs,
             minimum_deployment_target=getattr(ct.target, options.minimum_deployment_target),
             compute_precision=ct.precision.FLOAT32 if precision == "fp32" else _half_but(program, islands),
+            pass_pipeline=_passes(program),
             skip_model_load=True,
         )
     except Exception as error:  # the converter raises many types, bare ones included
         raise LoweringError(f"coremltools could not convert the network: {first_line(error)}") from error
     return model
+
+
+def _passes(program: ExportedProgram) -> Any:
+    """coremltools' own. In fp16 files it makes int16 of whole numbers that are chosen from or chosen by, which cannot hold the keys of a sorted picture."""
+    passes = ct.PassPipeline()
+    if any(node.target is torch.ops.aten.topk.default for node in program.graph.nodes):
+        passes.remove_passes({"common::add_int16_cast"})
+    return passes
 
 
 def _islands(program: ExportedProgram, quantize: Quantize | None) -> set[str]:

@@ -306,6 +306,21 @@ def _places(indices: Value, side: int) -> Tensor:
     return places
 
 
+def topk(x, k=1, axis=-1, ascending=False, sort=True, return_indices=True, output_indices_dtype="int32"):
+    if not sort:
+        raise NotImplementedError("topk without order, which is undefined")
+    axis = int(axis) % x.dim()
+    values, places = torch.topk(x, x.shape[axis] if int(k) == -1 else int(k), axis, largest=not ascending)
+    if bool((values.diff(dim=axis) == 0).any()):
+        raise NotImplementedError("topk of equal values, whose order is undefined")
+    return (values, places.int()) if return_indices else values
+
+
+def reduce_argmax(x, axis=-1, keep_dims=False, output_dtype="int32"):
+    """Of equal ones the first, as in torch, where Core ML promises none."""
+    return x.argmax(int(axis), bool(keep_dims)).int()
+
+
 def fill(shape, value=0.0):
     return torch.full(_ints(shape), value)
 
@@ -407,6 +422,7 @@ OPERATORS: dict[str, Callable[..., Value]] = {
             *(conv, conv_transpose, linear, matmul, einsum, scaled_dot_product_attention, gelu, prelu, max_pool, avg_pool),
             *(upsample_nearest_neighbor, upsample_bilinear, resize_nearest_neighbor, resize_bilinear, crop, concat, split, stack),
             *(slice_by_index, slice_by_size, pad, reshape, expand_dims, squeeze, transpose, tile, gather, gather_along_axis, fill, reverse),
+            *(topk, reduce_argmax),
             *(cast, select, softmax, batch_norm, instance_norm, layer_norm, l2_norm, quantize, dequantize),
         )
     },

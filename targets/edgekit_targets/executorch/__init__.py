@@ -51,8 +51,10 @@ class ExecuTorch:
         "split_by_slices",
         "reshape_views",
         "batched_products",
+        "rank_limit",
         "remove_expansions",
         "plain_order",
+        "separate_calls",
         "clamp",
     )
     fp32_islands = False

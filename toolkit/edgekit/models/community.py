@@ -19,6 +19,7 @@ from edgekit.errors import InvalidCheckpoint, MissingToolchain, first_line
 from edgekit.models import probe
 from edgekit.models.contract import Contract
 from edgekit.models.degrade import Degrade, darkened, downscale, holed, noisy, unchanged
+from edgekit.models.traceable import make_traceable
 from edgekit.models.unseen import for_inputs
 
 DENOISERS = {"DITN", "DnCNN", "DRUNet", "KBNet", "NAFNet", "SCUNet", "Uformer"}
@@ -102,6 +103,7 @@ def _built(architecture: Any, tensors: dict[str, Tensor]) -> Recognized:
         found = architecture.load(tensors)
     except Exception as error:  # shapes that do not fit raise many types
         raise InvalidCheckpoint(f"its names are those of {name}, but its tensors do not fit it: {first_line(error, kind=True)}") from error
+    make_traceable(found.model)
     masked = found.purpose == "Inpainting"
     inputs = (_image("image", found.output_channels if masked else found.input_channels), *([ImageSpec("mask", 1, "mask")] if masked else []))
     outputs = (_image("enhanced", found.output_channels),)

@@ -45,11 +45,13 @@ from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.plain_order import plain_order
 from edgekit.rewrite.power import power
 from edgekit.rewrite.prelu import prelu
+from edgekit.rewrite.rank_limit import rank_limit
 from edgekit.rewrite.remove_expansions import remove_expansions
 from edgekit.rewrite.remove_identities import remove_identities
 from edgekit.rewrite.remove_noise import remove_noise
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
+from edgekit.rewrite.separate_calls import separate_calls
 from edgekit.rewrite.slice_scatter import slice_scatter
 from edgekit.rewrite.softplus import softplus
 from edgekit.rewrite.split_by_slices import split_by_slices
@@ -102,8 +104,10 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "split_by_slices": split_by_slices,
     "reshape_views": reshape_views,
     "batched_products": batched_products,
+    "rank_limit": rank_limit,
     "remove_expansions": remove_expansions,
     "plain_order": plain_order,
+    "separate_calls": separate_calls,
     "clamp": clamp,
     "uint8_io": uint8_io,
 }

@@ -192,7 +192,7 @@ def replace_conv(
     is padded so that the picture's size stays. `name` is the layer's new name (default: the old one; where another node reads the old weight too, the old one
     with a number)."""
     dtype = _dtype(graph, conv)
-    name = name or _own_name(conv.node)
+    name = name or own_name(conv.node)
     put(graph, f"{name}.weight", weight.to(dtype))
     put(graph, f"{name}.bias", bias.to(dtype))
     if padding is None:
@@ -223,7 +223,7 @@ def _dtype(graph: GraphModule, conv: Conv) -> torch.dtype:
     return stored.dtype
 
 
-def _own_name(node: Node) -> str:
+def own_name(node: Node) -> str:
     """The layer's name, which no other node shares afterwards: a module that is called twice keeps its weight for the other call."""
     name = layer_name(node)
     weight = node.args[1]

@@ -1,0 +1,130 @@
+"""Tensors of more than five sides become tensors of at most five: sides that stay neighbours are one, and a permutation that needs more is made in several.
+
+Why: Core ML refuses a network with one tensor of rank six (OmniSR divides pictures and channels at once: rank seven), and XNNPACK permutes six sides at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, writes
+
+LIMIT = 5
+
+RESHAPINGS = (aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten.unsqueeze.default, aten.squeeze.default,
+              aten.squeeze.dim, aten.squeeze.dims, aten.flatten.using_ints, aten.unflatten.int)  # fmt: skip
+
+Shape = tuple[int, ...]
+Call = Callable[..., Node]
+
+
+def rank_limit(graph: GraphModule) -> int:
+    """Returns the number of operators replaced: those that read or give more than LIMIT sides, reshapings left out. What stays is an operator of another kind,
+    or one that writes."""
+    changed = 0
+    for node in [n for n in graph.graph.nodes if n.op == "call_function" and n.target not in RESHAPINGS and _is_high(n)]:
+        if any(writes(n) for n in (node, *node.users)):
+            continue
+        with graph.graph.inserting_before(node):
+            new = _lowered(node, graph.graph.call_function)
+            if new is not None:
+                replace(graph, node, graph.graph.call_function(aten.reshape.default, (new, list(shape_of(node) or ()))))
+                changed += 1
+    _join_reshapings(graph)
+    return changed
+
+
+def _is_high(node: Node) -> bool:
+    return any(len(shape_of(n) or ()) > LIMIT for n in (node, *node.all_input_nodes))
+
+
+def _lowered(node: Node, call: Call) -> Node | None:
+    """The same values, in any shape."""
+    source, shape = node.args[0], shape_of(node.args[0])
+    if shape is None or shape_of(node) is None:
+        return None
+    if node.target in (aten.permute.default, aten.transpose.int):
+        return _permuted(source, shape, _order(node, len(shape)), call)
+    if node.target in (aten.slice.Tensor, aten.select.int, aten.softmax.int):
+        dim = arguments(node)[1] % len(shape)
+        part = call(aten.reshape.default, (source, [prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :])]))
+        return call(node.target, (part, 1, *arguments(node)[2:]))
+    if node.target in (aten.layer_norm.default, aten.linear.default):
+        kept = len(arguments(node)[1]) if node.target is aten.layer_norm.default else 1
+        rows = call(aten.reshape.default, (source, [prod(shape[: len(shape) - kept]), *shape[len(shape) - kept :]]))
+        return call(node.target, (rows, *node.args[1:]), node.kwargs)
+    if node.target is aten.matmul.default and shape[:-2] == (shape_of(node.args[1]) or ())[:-2]:
+        pair = [call(aten.reshape.default, (n, [prod(shape[:-2]), *(shape_of(n) or ())[-2:]])) for n in node.all_input_nodes]
+        return call(node.target, (pair[0], pair[-1]))
+    return _pointwise(node, call)
+
+
+def _pointwise(node: Node, call: Call) -> Node | None:
+    """Of operands that all have the result's shape, or one value."""
+    shape = shape_of(node) or ()
+    shapes = [shape_of(n) for n in node.all_input_nodes]
+    pointwise = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
+    if not (pointwise or node.target in (aten.contiguous.default, aten.clone.default)) or any(
+        s is None or (s != shape and prod(s) != 1) for s in shapes
+    ):
+        return None
+    low = [prod(shape[: 1 - LIMIT]), *shape[1 - LIMIT :]]
+    operands = {n: call(aten.reshape.default, (n, low if shape_of(n) == shape else [1])) for n in node.all_input_nodes}
+    args, kwargs = (map_arg(given, lambda n: operands[n]) for given in (node.args, node.kwargs))
+    return call(node.target, args, kwargs)
+
+
+def _order(node: Node, rank: int) -> list[int]:
+    if node.target is aten.permute.default:
+        return [side % rank for side in node.args[1]]  # type: ignore[union-attr]
+    _, first, second = arguments(node)
+    order = list(range(rank))
+    order[first % rank], order[second % rank] = order[second % rank], order[first % rank]
+    return order
+
+
+def _permuted(source: Any, shape: Shape, order: list[int], call: Call) -> Node:
+    for low, step in steps(shape, order):
+        source = call(aten.permute.default, (call(aten.reshape.default, (source, list(low))), list(step)))
+    return source
+
+
+def steps(shape: Shape, order: list[int]) -> list[tuple[Shape, Shape]]:
+    """A permutation as (shape to see the tensor in, permutation of it), one after another, of at most LIMIT sides each."""
+    order = [side for side in order if shape[side] != 1] or [0]
+    blocks: list[list[int]] = []
+    kept = sorted(order)
+    for side in order:
+        if blocks and kept.index(side) == kept.index(blocks[-1][-1]) + 1:
+            blocks[-1].append(side)
+        else:
+            blocks.append([side])
+    current, found = sorted(blocks), []
+    if len(blocks) <= LIMIT:
+        return [(tuple(prod(shape[s] for s in b) for b in current), tuple(current.index(b) for b in blocks))]
+    for place, block in enumerate(blocks):
+        at = current.index(block)
+        if at == place:
+            continue
+        # before, passed, the block, behind: only the block moves, to the front of those that it passes.
+        groups = [current[:place], current[place:at], [block], current[at + 1 :]]
+        found.append((tuple(prod(shape[s] for b in group for s in b) for group in groups), (0, 2, 1, 3)))
+        current = [*groups[0], *groups[2], *groups[1], *groups[3]]
+    return found
+
+
+def _join_reshapings(graph: GraphModule) -> None:
+    """Reshapings read what was reshaped to many sides, which nobody then reads."""
+    for node in calls(graph, *RESHAPINGS):
+        source, shape = node.args[0], shape_of(node) or arguments(node)[1]  # this rewrite's own say their shape
+        while isinstance(source, Node) and source.target in RESHAPINGS and len(shape_of(source) or ()) > LIMIT and not any(map(writes, source.users)):
+            source = source.args[0]
+        if source is not node.args[0]:
+            with graph.graph.inserting_before(node):
+                replace(graph, node, graph.graph.call_function(aten.reshape.default, (source, list(shape))))
