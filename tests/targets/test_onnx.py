@@ -234,6 +234,15 @@ class TestRefusals:
         with pytest.raises(LoweringError, match="torch.onnx could not export the network: "):
             Onnx().lower(Branch(), tile, None, [], tmp_path / "m.onnx")
 
+    def test_an_operator_without_a_function_is_named(self, tile, tmp_path):
+        class Sorted(nn.Module):
+            def forward(self, x):
+                return torch.sort(x, stable=True)[0]
+
+        with pytest.raises(LoweringError, match=r"^torch.onnx could not export the network: No ONNX function found for .*aten.sort") as caught:
+            Onnx().lower(Sorted(), tile, None, [], tmp_path / "m.onnx")
+        assert "step" not in str(caught.value)
+
     def test_tensorrt_operator(self, tile, tmp_path):
         """Caught by the audit, and nothing is written."""
 

@@ -18,6 +18,7 @@ DType = Literal["float32", "uint8", "int8", "float16"]
 FOLDS = (
     "masked_assignment",
     "slice_scatter",
+    "sort_by_topk",
     "freeze_parameters",
     "remove_noise",
     "explicit_padding",

@@ -89,14 +89,18 @@ def export(module: nn.Module, example: tuple[Tensor, ...]) -> ModelProto:
                 program, dynamo=True, opset_version=OPSET, input_names=names, output_names=["enhanced"], external_data=False, verbose=False
             )
     except Exception as error:  # the exporter, its decompositions and onnxscript raise many types
-        why = first_line(error)
-        raise LoweringError(f"torch.onnx could not export the network: {why}") from error
+        raise LoweringError(f"torch.onnx could not export the network: {first_line(_cause(error))}") from error
     assert exported is not None
     model = cast(ModelProto, exported.model_proto)
     graphs.strip(model)
     if len(model.graph.output) != 1:
         raise LoweringError(f"onnx: the network gives {len(model.graph.output)} tensors; expected one image")
     return model
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What names the operator: torch.onnx wraps it in advice about its own stages."""
+    return _cause(error.__cause__) if error.__cause__ else error
 
 
 def half(model: ModelProto) -> ModelProto:

@@ -54,6 +54,7 @@ from edgekit.rewrite.roll import roll
 from edgekit.rewrite.separate_calls import separate_calls
 from edgekit.rewrite.slice_scatter import slice_scatter
 from edgekit.rewrite.softplus import softplus
+from edgekit.rewrite.sort_by_topk import sort_by_topk
 from edgekit.rewrite.split_by_slices import split_by_slices
 from edgekit.rewrite.split_concatenation import split_concatenation
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
@@ -67,6 +68,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "masked_assignment": masked_assignment,
     "slice_scatter": slice_scatter,
     "hard_sigmoid": hard_sigmoid,
+    "sort_by_topk": sort_by_topk,
     "freeze_parameters": freeze_parameters,
     "remove_noise": remove_noise,
     "remove_identities": remove_identities,
