@@ -40,6 +40,7 @@ class ExecuTorch:
         "variance",
         "vector_norm",
         "power",
+        "extremes",
         "mish",
         "softplus",
         "channel_sums",

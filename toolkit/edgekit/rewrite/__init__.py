@@ -25,11 +25,13 @@ from edgekit.rewrite.collapse_linear import collapse_linear
 from edgekit.rewrite.crop_by_slices import crop_by_slices
 from edgekit.rewrite.elu import elu
 from edgekit.rewrite.explicit_padding import explicit_padding
+from edgekit.rewrite.extremes import extremes
 from edgekit.rewrite.fold_batch_norm import fold_batch_norm
 from edgekit.rewrite.fold_channel_order import fold_channel_order
 from edgekit.rewrite.fold_mean_shift import fold_mean_shift
 from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.fourier_products import fourier_products
+from edgekit.rewrite.fractions import fractions
 from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.hard_sigmoid import hard_sigmoid
 from edgekit.rewrite.instance_norm import instance_norm
@@ -57,6 +59,7 @@ from edgekit.rewrite.softplus import softplus
 from edgekit.rewrite.sort_by_topk import sort_by_topk
 from edgekit.rewrite.split_by_slices import split_by_slices
 from edgekit.rewrite.split_concatenation import split_concatenation
+from edgekit.rewrite.tiny_addends import tiny_addends
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.transposed_padding import transposed_padding
 from edgekit.rewrite.uint8_io import uint8_io
@@ -90,6 +93,8 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "variance": variance,
     "vector_norm": vector_norm,
     "power": power,
+    "extremes": extremes,
+    "fractions": fractions,
     "channel_sums": channel_sums,
     "bicubic": bicubic,
     "nearest_features": nearest_features,
@@ -110,6 +115,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "remove_expansions": remove_expansions,
     "plain_order": plain_order,
     "separate_calls": separate_calls,
+    "tiny_addends": tiny_addends,
     "clamp": clamp,
     "uint8_io": uint8_io,
 }
