@@ -10,7 +10,7 @@ from rewriting import EXACT
 from torch import nn
 
 from edgekit.models import community
-from edgekit.models.traceable import MaskedExperts, in_order, make_traceable
+from edgekit.models.traceable import CALLS, MaskedExperts, centred, in_order, make_traceable
 
 pytestmark = pytest.mark.skipif(find_spec("spandrel") is None, reason="the extra 'checkpoints' is not installed")
 
@@ -105,3 +105,17 @@ def test_in_order_is_a_stable_sort_and_its_own_inverse(numbers):
     order = in_order(torch.tensor(numbers), 7)
     assert torch.equal(order, torch.tensor(numbers).argsort(stable=True))
     assert torch.equal(order.gather(1, in_order(order, 9)), torch.arange(9).expand_as(order))
+
+
+def test_pictures_around_zero_are_those_of_torchvision():
+    community.registry()
+    from torchvision.transforms.functional import normalize
+
+    class Network(nn.Module):
+        def forward(self, x):
+            return x.abs().sqrt(), None
+
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.allclose(centred(Network(), x), (normalize(x, [0.5] * 3, [0.5] * 3).abs().sqrt() + 1) / 2, atol=1e-6)
+    assert set(CALLS) <= set(community.names())
+    torch.export.export(community.Community(Network(), CALLS["RestoreFormer"]), (x,))

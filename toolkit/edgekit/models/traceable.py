@@ -88,6 +88,15 @@ REPLACED: dict[str, Callable[[Any], nn.Module]] = {
 """Class of a layer -> what makes its replacement of it. Parameters keep their paths."""
 
 
+def centred(network: nn.Module, picture: Tensor) -> Tensor:
+    """RestoreFormer's call: [-1, 1] inside, the first of its results. torchvision's normalization asks whether a deviation is zero, which nobody can trace."""
+    return (network((picture - 0.5) / 0.5)[0] + 1) / 2
+
+
+CALLS: dict[str, Callable[..., Tensor]] = {"RestoreFormer": centred}
+"""spandrel's name of an architecture -> how its network is called, instead of spandrel's own way."""
+
+
 def make_traceable(network: nn.Module) -> int:
     """Replaces such layers of `network`, in place. Returns how many there were."""
     changed = 0
