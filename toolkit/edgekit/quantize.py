@@ -65,9 +65,14 @@ SMALLEST = 2.0**-27
 """Of activation levels. XNNPACK refuses a convolution whose input's level times its weights' (at least 2^-23) is 256 times its output's or more."""
 
 
-def affine(lo: float, hi: float) -> tuple[float, int]:
-    """(scale, zero_point) of int8 levels -128 .. 127 over [lo, hi], which must hold 0. A layer that gives nothing but zeros gets levels of SMALLEST."""
-    scale = max((hi - lo) / LEVELS, SMALLEST)
+COARSEST = 255.0
+"""Of a layer's output levels, as XNNPACK takes them: one level of its input times one of its weights. The runtime's own limit is 256."""
+
+
+def affine(lo: float, hi: float, least: float = 0.0) -> tuple[float, int]:
+    """(scale, zero_point) of int8 levels -128 .. 127 over [lo, hi], which must hold 0; the scale is at least `least`. A layer that gives nothing but zeros
+    gets levels of SMALLEST."""
+    scale = max((hi - lo) / LEVELS, SMALLEST, least)
     return scale, max(-128, min(127, round(-128 - lo / scale)))
 
 

@@ -23,6 +23,7 @@ from edgekit.backend import Delegation, DType, Lowered, TensorSpec
 from edgekit.errors import LoweringError, first_line
 from edgekit.quantize import told
 from edgekit.recipe import Estimator, Quantize
+from edgekit_targets.executorch import levels
 from edgekit_targets.executorch.host import Session, contiguous
 from edgekit_targets.executorch.quantizer import WEIGHTED, DynamicQuantizer, StaticQuantizer, exempted, layers
 
@@ -126,6 +127,7 @@ def _quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tens
     prepared = prepare_pt2e(graph, quantizer)
     for tile in chosen:
         prepared(*(contiguous(t) for t in tile))
+    levels.fit(prepared)
     converted = convert_pt2e(prepared)
     assert isinstance(converted, GraphModule)
     _one_grid_per_border(converted)

@@ -55,19 +55,20 @@ def layers(graph: GraphModule) -> dict[str, Node]:
 
 
 class RangeObserver(ObserverBase):
-    """Makes one of edgekit's range estimators an observer of torchao's."""
+    """Makes one of edgekit's range estimators an observer of torchao's. `least` is what its levels must be at least (`levels.fit`)."""
 
     def __init__(self, dtype: torch.dtype, kind: Any, percentile: float, **_: Any) -> None:
         super().__init__(dtype)
         self.quant_min, self.quant_max, self.qscheme = -128, 127, torch.per_tensor_affine
         self.estimator = estimator(kind, percentile)
+        self.least = 0.0
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         self.estimator.update(x)
         return x
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        scale, zero_point = affine(*self.estimator.range())
+        scale, zero_point = affine(*self.estimator.range(), least=self.least)
         return torch.tensor([scale], dtype=torch.float32), torch.tensor([zero_point], dtype=torch.int32)
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor
 
 from edgekit.errors import LoweringError
-from edgekit.quantize import MinMax, RangeEstimator, estimator
+from edgekit.quantize import COARSEST, LEVELS, MinMax, RangeEstimator, estimator
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.tflite import flatbuffer
 from edgekit_targets.tflite.flatbuffer import LAYER_KINDS, Graph
@@ -46,6 +47,21 @@ def ranges(content: bytes, graph: Graph, wanted: Iterable[flatbuffer.Tensor], ti
         _run(interpreter, tile)
         _update(interpreter, chosen, values)
     return {name: seen.range() for name, seen in (pixels | values).items()}
+
+
+def coarse_enough(found: Ranges, ops: Iterable[flatbuffer.Op]) -> Ranges:
+    """`found` with wider ranges of the outputs whose levels would be too fine for XNNPACK (`edgekit.quantize.COARSEST`), as behind a ReLU that lets nothing
+    through: it ends the process."""
+    widened = dict(found)
+    for op in ops:
+        source, weights, result = op.inputs[0], op.weights, op.outputs[0].name
+        if op.kind not in LAYER_KINDS or source is None or source.name not in widened or weights is None or weights.data is None:
+            continue
+        low, high = widened[source.name]
+        level = (high - low) / LEVELS * float(abs(weights.data.view(np.float32)).max()) / 127
+        low, high = widened[result]
+        widened[result] = (low, max(high, low + LEVELS * level / COARSEST))
+    return widened
 
 
 def _run(interpreter: Interpreter, tile: tuple[Tensor, ...]) -> None:

@@ -129,6 +129,7 @@ def _quantize(
         wanted = [t for op in ops for t in (*op.inputs, *op.outputs) if t is not None and not t.is_constant]
         ranges = calibrate.ranges(content, file, wanted, tiles, quantize)
         ranges |= {layer.op.outputs[0].name: (0.0, 1.0) for layer in chosen if layer.name in unclamped}
+        ranges = calibrate.coarse_enough(ranges, ops)
         facts = {"estimator": quantize.estimator or calibrate.DEFAULT, "calibration_tiles": len(tiles)}
         outputs = {layer.name: layer.op.outputs[0].name for layer in chosen}
         facts["ranges"] = told({layer: ranges[tensor] for layer, tensor in outputs.items() if tensor in ranges})
