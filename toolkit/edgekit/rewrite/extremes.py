@@ -7,12 +7,14 @@ Why: XNNPACK takes extremes only with the side kept and without places, and a fi
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 from torch.fx import GraphModule, Node
 
 from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of
 
-WITH_PLACES = {aten.max.dim: aten.amax.default, aten.min.dim: aten.amin.default}
+WITH_PLACES: dict[Any, Any] = {aten.max.dim: aten.amax.default, aten.min.dim: aten.amin.default}
+KEPT: dict[Any, Any] = {aten.amax.default: aten.amax.default, aten.amin.default: aten.amin.default, **WITH_PLACES}
 
 
 def extremes(graph: GraphModule) -> int:
@@ -33,7 +35,7 @@ def extremes(graph: GraphModule) -> int:
         if shape is None or not dims:
             continue
         with graph.graph.inserting_before(node):
-            new = graph.graph.call_function(WITH_PLACES.get(node.target, node.target), (source, dims, True))
+            new = graph.graph.call_function(KEPT[node.target], (source, dims, True))
             if not keepdim:
                 new = graph.graph.call_function(aten.reshape.default, (new, list(shape)))
         for value in values:
