@@ -24,8 +24,9 @@ class Dead(nn.Module):
 @pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx"])
 def test_it_runs_in_int8(runtime, tmp_path):
     torch.manual_seed(0)
-    network = Dead().eval().requires_grad_(False)
-    network.dead.bias -= 100
+    network = Dead()
+    network.dead.bias = nn.Parameter(torch.full((8,), -100.0))
+    network.eval().requires_grad_(False)
     tiles = [(p,) for p in pictures(2, seed=5, side=16)]
     file = tmp_path / f"dead{backend(runtime).suffix}"
     made = backend(runtime).lower(network, tiles[0], Quantize("int8"), tiles, file)
