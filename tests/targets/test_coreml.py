@@ -2,6 +2,7 @@
 
 import copy
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -192,6 +193,17 @@ def test_a_convolution_that_is_the_output_keeps_its_name(tile, tmp_path):
     for precision in ("int8-weights", "int8"):
         made = CoreML().lower(network, tile, Quantize(precision), [tile], tmp_path / "m.mlpackage")
         assert made.quantized == ("0", "2")
+
+
+@pytest.mark.parametrize("io", ["float32", "image"])
+@pytest.mark.parametrize("precision", ["int8-weights", "int8", "palettized-4"])
+def test_a_network_within_a_module_named_network(precision, io, tile, tiles, tmp_path):
+    """As every network whose enhancer changes ranges. The palettes were once looked for under other names."""
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Conv2d(3, 32, 3), nn.LeakyReLU(0.1), nn.Conv2d(32, 32, 3), nn.LeakyReLU(0.1), nn.Conv2d(32, 3, 3))
+    network = rewrite.apply(nn.Sequential(OrderedDict(network=inner)).eval(), tile, CoreML.rewrites).module
+    made = CoreML(io=io).lower(network, tile, Quantize(precision, float_layers=("network.2",)), tiles, tmp_path / "m.mlpackage")
+    assert made.quantized == ("network.0", "network.4") and made.kept_float == ("network.2",)
 
 
 def test_weights_are_found_beside_a_joined_constant(tile, tmp_path):

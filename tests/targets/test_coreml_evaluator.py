@@ -575,6 +575,13 @@ def _activations() -> list[Case]:
         Case("sigmoid_hard", lambda v: mb.sigmoid_hard(x=v, alpha=0.5, beta=0.25), [x], [[0, 0, 0, 0.25, 0.375, 0.5, 1, 1, 1]]),
         Case("silu", lambda v: mb.silu(x=v), [x], [wide * sigmoid(x)]),
         Case("softplus", lambda v: mb.softplus(x=v), [np.append(x, f32(40))], [np.append(np.log1p(np.exp(wide)), 40)]),
+        Case(
+            "softplus_parametric",
+            lambda v: mb.softplus_parametric(x=v, alpha=f32([0.5, 1, 2]), beta=f32([2, 1, 0.5])),
+            [channels],
+            [f32([0.5, 1, 2])[:, None, None] * np.log1p(np.exp(f32([2, 1, 0.5])[:, None, None] * channels))],
+        ),
+        Case("linear_activation", lambda v: mb.linear_activation(x=v, alpha=2.0, beta=0.5), [x], [2 * wide + 0.5]),
         Case("softsign", lambda v: mb.softsign(x=v), [x], [wide / (1 + abs(wide))]),
         Case("tanh", lambda v: mb.tanh(x=v), [x], [np.tanh(wide)]),
         Case("gelu", lambda v: mb.gelu(x=v), [x], [0.5 * wide * (1 + erf(wide / math.sqrt(2)))]),

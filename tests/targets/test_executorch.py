@@ -110,6 +110,16 @@ def test_int8_dynamic_skips_what_would_not_run(lowered, tile, expected):
     assert 42 < psnr(output, expected) < 90
 
 
+def test_int8_dynamic_leaves_convolutions_of_one_channel(tmp_path):
+    """XNNPACK takes them for depthwise, and the file would not be made."""
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1)).eval(), (torch.rand(1, 1, 16, 16),)
+    made = ExecuTorch().lower(network, x, Quantize("int8-dynamic"), [], tmp_path / "luma.pte")
+    assert made.quantized == ("2",) and made.kept_float == ("0",)
+    with torch.no_grad():
+        assert psnr(Session(made.file)(x)[0], network(*x)) > 40
+
+
 def test_exempt_layers_and_types_stay_float(network, tile, tiles, expected, tmp_path):
     quantize = Quantize("int8", float_layers=("body.0.*",), float_types=("add",), estimator="percentile", percentile=99.9, tiles=2)
     made = ExecuTorch().lower(network, tile, quantize, tiles, tmp_path / "mixed.pte")

@@ -117,6 +117,16 @@ def test_int8_dynamic_makes_integer_convolutions(lowered):
     assert made.quantized == LAYERS and "slower" in made.facts["note"]
 
 
+def test_int8_dynamic_leaves_linear_layers(tile, tmp_path):
+    """quantize_dynamic stumbled over the shape of a weight that it had turned around itself."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+    made = Onnx().lower(network, tile, Quantize("int8-dynamic"), [], tmp_path / "linear.onnx")
+    assert made.quantized == ("0",) and made.kept_float == ("3",)
+    with torch.no_grad():
+        assert psnr(Session(made.file)(tile)[0], network(*tile)) > 40
+
+
 def test_tensorrt_int8_is_symmetric_with_float_biases(lowered):
     made = lowered("int8", "tensorrt")
     model = onnx.load(made.file)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
@@ -104,10 +105,10 @@ class _Levels(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.inside = network
 
     def forward(self, *images: Tensor) -> Tensor:
-        return torch.round(self.network(*images) * 255.0)
+        return torch.round(self.inside(*images) * 255.0)
 
 
 def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
@@ -121,11 +122,24 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     return graph
 
 
+def _full(tensor: Tensor, number: float) -> Tensor:
+    return torch.full(tensor.shape, number, dtype=tensor.dtype)
+
+
+SIMPLER: dict[Any, Any] = {
+    torch.ops.aten.alias.default: lambda tensor: tensor,
+    torch.ops.aten.celu.default: lambda tensor, alpha=1.0: torch.relu(tensor) - alpha * torch.relu(1 - torch.exp(tensor / alpha)),
+    torch.ops.aten.log_sigmoid.default: lambda tensor: -F.softplus(-tensor),
+    torch.ops.aten.where.ScalarSelf: lambda condition, number, tensor: torch.where(condition, _full(tensor, number), tensor),
+    torch.ops.aten.where.ScalarOther: lambda condition, tensor, number: torch.where(condition, tensor, _full(tensor, number)),
+}
+"""What coremltools 9.0 does not convert, in words that it does."""
+
+
 def _program(module: nn.Module, example: tuple[Tensor, ...]) -> ExportedProgram:
-    """The default decompositions would break up pixel_shuffle, instance_norm and pad, which Core ML has; none at all is a dialect it does not read. coremltools
-    does not know `alias`, which does nothing."""
+    """The default decompositions would break up pixel_shuffle, instance_norm and pad, which Core ML has; none at all is a dialect it does not read."""
     with torch.no_grad():
-        return torch.export.export(module, example).run_decompositions({torch.ops.aten.alias.default: lambda tensor: tensor})
+        return torch.export.export(module, example).run_decompositions(SIMPLER)
 
 
 def _input_names(program: ExportedProgram) -> list[str]:
@@ -182,7 +196,7 @@ def _islands(program: ExportedProgram, quantize: Quantize | None) -> set[str]:
     for node in program.graph.nodes:
         if node.op == "call_function":
             read = [paths[a.name] for a in node.all_input_nodes if a.name in paths]
-            layers[node] = {node.name, *(path.removeprefix("network.").rpartition(".")[0] for path in read)}
+            layers[node] = {node.name, *(path.removeprefix("inside.").rpartition(".")[0] for path in read)}
     for glob in globs:
         if not any(matches(name, [glob]) for names in layers.values() for name in names):
             raise LoweringError(
@@ -287,8 +301,8 @@ def _exempt(model: ct.models.MLModel, program: ExportedProgram, globs: Sequence[
 
 
 def _layer(path: str) -> str:
-    """`body.0.body.0` for the parameter `body.0.body.0.weight`, wrapped or not."""
-    return path.removeprefix("network.").removesuffix(".weight").removesuffix(".weight_int8")
+    """`body.0.body.0` for the parameter `body.0.body.0.weight`, inside _Levels or not."""
+    return path.removeprefix("inside.").removesuffix(".weight").removesuffix(".weight_int8")
 
 
 def _layers_by_operator(program: ExportedProgram) -> dict[str, str]:

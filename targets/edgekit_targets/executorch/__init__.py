@@ -31,6 +31,7 @@ class ExecuTorch:
     layout: Layout = "NCHW"
     rewrites = (
         "hard_sigmoid",
+        "hardtanh",
         *FOLDS,
         "remove_identities",
         "split_concatenation",

@@ -124,8 +124,8 @@ class StaticQuantizer(XNNPACKQuantizer):
 class DynamicQuantizer(XNNPACKQuantizer):
     """int8 weights, activations quantized at run time: the convolutions that XNNPACK runs that way.
 
-    Lowering takes more than the runtime does: a convolution fed by a shuffle, slice, view, pad or normalization lowers and then fails to execute, and depthwise
-    or transposed ones are not covered.
+    Lowering takes more than the runtime does: a convolution fed by a shuffle, slice, view, pad or normalization lowers and then fails to execute; depthwise
+    and transposed ones are not covered, nor those of one input channel, which XNNPACK takes for depthwise.
     """
 
     FRAGILE = (aten.pixel_shuffle.default, aten.view.default, aten.reshape.default, aten.slice.Tensor, aten.instance_norm.default, aten.cat.default,
@@ -157,7 +157,7 @@ class DynamicQuantizer(XNNPACKQuantizer):
         source = conv.all_input_nodes[0]
         while source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
             source = source.all_input_nodes[0]
-        return bool(groups != 1) or source.target in self.FRAGILE
+        return bool(groups != 1) or conv.args[1].meta["val"].shape[1] == 1 or source.target in self.FRAGILE
 
 
 def statistics(graph: GraphModule) -> set[Node]:

@@ -99,7 +99,9 @@ def dynamic(model: ModelProto, quantize: Quantize) -> Quantized:
     with TemporaryDirectory() as folder:  # the quantizer can only write to a file
         path = Path(folder) / "dynamic.onnx"
         names = [node.name for node in nodes]
-        quantize_dynamic(_copy(model), path, op_types_to_quantize=list(types), weight_type=QuantType.QUInt8, nodes_to_quantize=names)
+        quantize_dynamic(
+            _without_shapes_of_constants(model), path, op_types_to_quantize=list(types), weight_type=QuantType.QUInt8, nodes_to_quantize=names
+        )
         result = onnx.load(path)
     known = graphs.constants(model)
     done = {node.name.removesuffix("_quant") for node in result.graph.node if node.op_type in ("ConvInteger", "MatMulInteger")}
@@ -108,6 +110,15 @@ def dynamic(model: ModelProto, quantize: Quantize) -> Quantized:
     if not quantized:
         raise LoweringError("onnx: dynamic quantization left every convolution in float; nothing was quantized")
     return Quantized(result, quantized, tuple(layer for name, layer in weighted if name not in done))
+
+
+def _without_shapes_of_constants(model: ModelProto) -> ModelProto:
+    """A copy. quantize_dynamic turns the weights of a linear layer (Gemm) around and then stumbles over the shapes that were told (ONNX Runtime 1.31)."""
+    copy, constants = _copy(model), {constant.name for constant in model.graph.initializer}
+    told = [value for value in copy.graph.value_info if value.name not in constants]
+    del copy.graph.value_info[:]
+    copy.graph.value_info.extend(told)
+    return copy
 
 
 def refuse_float_layers(quantize: Quantize) -> None:

@@ -34,6 +34,7 @@ from edgekit.rewrite.fourier_products import fourier_products
 from edgekit.rewrite.fractions import fractions
 from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.hard_sigmoid import hard_sigmoid
+from edgekit.rewrite.hardtanh import hardtanh
 from edgekit.rewrite.instance_norm import instance_norm
 from edgekit.rewrite.layer_norm import layer_norm
 from edgekit.rewrite.masked_assignment import masked_assignment
@@ -71,6 +72,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "masked_assignment": masked_assignment,
     "slice_scatter": slice_scatter,
     "hard_sigmoid": hard_sigmoid,
+    "hardtanh": hardtanh,
     "sort_by_topk": sort_by_topk,
     "freeze_parameters": freeze_parameters,
     "remove_noise": remove_noise,

@@ -1,4 +1,5 @@
-"""Dropout that is switched off, x + 0, x * 1 and random numbers that change nothing leave the graph; random numbers that do change something are an error.
+"""Dropout that is switched off, slopes that are random in training only, x + 0, x * 1 and random numbers that change nothing leave the graph; random numbers
+that do change something are an error.
 
 Why: torch.export keeps dropout in evaluation mode as an operator, across which neither the other rewrites nor quantizers' patterns look; litert-torch and
 coremltools convert no random numbers, and a file that draws its own cannot be compared with its reference: noise must be an input.
@@ -12,7 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from edgekit.errors import LoweringError
-from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, shape_of
+from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, replace, shape_of
 
 DROPOUT = (
     aten.dropout.default,
@@ -39,6 +40,12 @@ def remove_noise(graph: GraphModule) -> int:
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
         changed += 1
+    for node in calls(graph, aten.rrelu.default, aten.rrelu_.default):
+        source, lower, upper, training = arguments(node)[:4]
+        if not training:
+            with graph.graph.inserting_before(node):
+                replace(graph, node, graph.graph.call_function(aten.leaky_relu.default, (source, (lower + upper) / 2)))
+            changed += 1
     for node in calls(graph, *NEUTRAL):
         source, number = node.args[:2]
         same = isinstance(source, Node) and shape_of(source) == shape_of(node) and dtype_of(source) == dtype_of(node)
