@@ -108,7 +108,7 @@ def page(made: dict[str, dict[str, Any]]) -> None:
         "# Every network, every precision",
         "",
         f"Written by `make reach` on {datetime.now(UTC).date().isoformat()}: {len(made)} files, {counts['green']} green, {counts['low']} low, "
-        f"{counts['failed']} failed. The networks that edgekit",
+        f"{counts['failed']} failed, {len(names()) * sum(map(len, PRECISIONS.values())) - len(made)} not run. The networks that edgekit",
         "builds, those in tests/networks small and trained for a minute, one file per cell at 64x64 or 128x128 px, executed on this machine (Core ML by",
         "edgekit's evaluator) and compared with PyTorch in float32 on test pictures. Numbers are PSNR in decibels, at most 100; for those that restore",
         f"nothing ({', '.join(STYLES)}) int8 is judged by SSIM of at least {LEAST_SSIM:g} and a colour shift of at most 1/255. Green is at least "

@@ -154,10 +154,10 @@ class DynamicQuantizer(XNNPACKQuantizer):
 
     def _fragile(self, conv: Node) -> bool:
         groups = conv.args[6] if len(conv.args) > 6 else 1
-        source = conv.all_input_nodes[0]
+        source, weight = conv.all_input_nodes[:2]
         while source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
             source = source.all_input_nodes[0]
-        return bool(groups != 1) or conv.args[1].meta["val"].shape[1] == 1 or source.target in self.FRAGILE
+        return bool(groups != 1) or weight.meta["val"].shape[1] == 1 or source.target in self.FRAGILE
 
 
 def statistics(graph: GraphModule) -> set[Node]:
