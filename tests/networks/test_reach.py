@@ -23,7 +23,6 @@ EXPECTED = {
     **{f"restormer/{runtime}/int8": STEEP for runtime in ("executorch", "onnx", "coreml")},
     **{f"span/{runtime}/int8": LAYERS for runtime in reach.PRECISIONS},
     "span/onnx/int8-dynamic": LAYERS,
-    "span/executorch/int8-dynamic": "ExecuTorch loads the file and XNNPACK does not run it",
 }
 """Cells that are not green."""
 
@@ -51,11 +50,11 @@ def test_every_network_keeps_its_bounds_in_one_int8_form_of_each_runtime(cells):
         name, runtime, precision = key.split("/")
         if precision.startswith("int8"):
             best[f"{name}/{runtime}"] = best.get(f"{name}/{runtime}", False) or cell["status"] == "green"
-    assert {key for key, kept in best.items() if not kept} == {"span/executorch", "span/onnx", "style-transfer/executorch"}
+    assert {key for key, kept in best.items() if not kept} == {"span/onnx", "style-transfer/executorch"}
 
 
-@pytest.mark.parametrize("key", ["style-transfer/executorch/int8-dynamic", "span/executorch/int8-dynamic"])
-def test_what_fails_still_fails(key, cells):
+def test_what_fails_still_fails(cells):
+    (key,) = (key for key, cell in cells.items() if cell["status"] == "failed")
     with pytest.raises(LoweringError) as error:
         reach.measure(*key.split("/"))
     assert cells[key]["status"] == "failed" and cells[key]["reason"].split(": ")[-1][:40] in str(error.value)

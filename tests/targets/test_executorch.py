@@ -120,6 +120,24 @@ def test_int8_dynamic_leaves_convolutions_of_one_channel(tmp_path):
         assert psnr(Session(made.file)(x)[0], network(*x)) > 40
 
 
+def test_int8_dynamic_takes_one_convolution_of_those_that_read_a_tensor(tmp_path):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.left, self.right = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+
+        def forward(self, x):
+            y = self.first(x).relu()
+            return self.left(y) + self.right(y).sigmoid()
+
+    torch.manual_seed(0)
+    network, x = Twice().eval(), (torch.rand(1, 3, 16, 16),)
+    made = ExecuTorch().lower(network, x, Quantize("int8-dynamic"), [], tmp_path / "twice.pte")
+    assert made.quantized == ("first", "left") and "right" in made.kept_float
+    with torch.no_grad():
+        assert psnr(Session(made.file)(x)[0], network(*x)) > 40
+
+
 def test_exempt_layers_and_types_stay_float(network, tile, tiles, expected, tmp_path):
     quantize = Quantize("int8", float_layers=("body.0.*",), float_types=("add",), estimator="percentile", percentile=99.9, tiles=2)
     made = ExecuTorch().lower(network, tile, quantize, tiles, tmp_path / "mixed.pte")

@@ -125,7 +125,8 @@ class DynamicQuantizer(XNNPACKQuantizer):
     """int8 weights, activations quantized at run time: the convolutions that XNNPACK runs that way.
 
     Lowering takes more than the runtime does: a convolution fed by a shuffle, slice, view, pad or normalization lowers and then fails to execute; depthwise
-    and transposed ones are not covered, nor those of one input channel, which XNNPACK takes for depthwise.
+    and transposed ones are not covered, nor those of one input channel, which XNNPACK takes for depthwise. Of several that read one tensor the first is int8:
+    SPAN, with four such pairs, loads and does not run.
     """
 
     FRAGILE = (aten.pixel_shuffle.default, aten.view.default, aten.reshape.default, aten.slice.Tensor, aten.instance_norm.default, aten.cat.default,
@@ -145,9 +146,11 @@ class DynamicQuantizer(XNNPACKQuantizer):
             is_dynamic=True,
         )
         exempt = exempted(model, self._quantize)
+        read: set[Node] = set()
         for node in layers(model).values():
-            if node.target is aten.conv2d.default and node not in exempt and not self._fragile(node):
+            if node.target is aten.conv2d.default and node not in exempt and not self._fragile(node) and node.args[0] not in read:
                 source, weight, *bias = node.all_input_nodes
+                read.add(source)
                 specs: dict[Node, Any] = {source: activation, weight: weight_spec(), **dict.fromkeys(bias)}
                 node.meta[Q_ANNOTATION_KEY] = QuantizationAnnotation(specs, None, _annotated=True)
         return model

@@ -107,7 +107,7 @@ def _built(architecture: Any, tensors: dict[str, Tensor]) -> Recognized:
     masked = found.purpose == "Inpainting"
     inputs = (_image("image", found.output_channels if masked else found.input_channels), *([ImageSpec("mask", 1, "mask")] if masked else []))
     outputs = (_image("enhanced", found.output_channels),)
-    module = Community(found.model, CALLS.get(name, found._call_fn)).eval().requires_grad_(False)
+    module = Community(found.model, CALLS.get(name) or found._call_fn).eval().requires_grad_(False)
     return Recognized(name, module, _contract(name, found, module, inputs, outputs))
 
 
