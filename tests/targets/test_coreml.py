@@ -221,6 +221,24 @@ def test_weights_are_found_beside_a_joined_constant(tile, tmp_path):
     assert made.quantized == ("convolution",)
 
 
+def test_a_bias_that_is_a_normalizations_offset_too(tile, tmp_path):
+    """Uformer's zeros: coremltools stores equal constants once, and then would not compress the layer."""
+
+    class Normalized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.layer = nn.Conv2d(3, 256, 3, padding=1), nn.LayerNorm(256), nn.Linear(256, 256)
+            nn.init.zeros_(self.layer.bias)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.norm(self.first(x).permute(0, 2, 3, 1))
+            return self.layer(y).permute(0, 3, 1, 2)[:, :3]
+
+    torch.manual_seed(0)
+    made = CoreML().lower(Normalized().eval(), tile, Quantize("int8-weights"), [], tmp_path / "zeros.mlpackage")
+    assert len(made.quantized) == 2 and not made.kept_float
+
+
 def test_a_slice_that_takes_everything_converts(tile, tmp_path):
     class Cropped(nn.Conv2d):
         def forward(self, input: torch.Tensor) -> torch.Tensor:

@@ -99,6 +99,28 @@ def gate(x: torch.Tensor) -> torch.Tensor:
     return a * b
 
 
+def capped(x: torch.Tensor) -> torch.Tensor:
+    y = x.clone()
+    y[y > 0.5] = 0.5
+    return y
+
+
+def half_doubled(x: torch.Tensor) -> torch.Tensor:
+    y = x.clone()
+    y[:, : CHANNELS // 2] = 2 * y[:, : CHANNELS // 2]
+    return y
+
+
+def smoothed(x: torch.Tensor) -> torch.Tensor:
+    """By frequencies."""
+    return torch.fft.irfft2(torch.fft.rfft2(x) * 0.5, s=x.shape[-2:])
+
+
+def overlapped(x: torch.Tensor) -> torch.Tensor:
+    """IPT's patches and back."""
+    return F.fold(F.unfold(x, 8, stride=4), x.shape[-2:], 8, stride=4)
+
+
 def formula(function: Callable[[torch.Tensor], torch.Tensor]) -> Network:
     """The function between convolutions."""
     return lambda: between(conv(), Formula(function), conv())
@@ -135,6 +157,11 @@ def twice(layer: nn.Module) -> nn.Module:
 
 
 NETWORKS: dict[str, dict[str, Network]] = {
+    "masked_assignment": {"at most 0.5": formula(capped)},
+    "slice_scatter": {"one half doubled in place": formula(half_doubled)},
+    "fourier_products": {"halved by frequencies": formula(smoothed)},
+    "fold": {"patches of 8, every 4": formula(overlapped)},
+    "neighbourhoods": {"sums of 3x3": formula(lambda x: F.unfold(x, 3, padding=1).view(1, CHANNELS, 9, SIDE, SIDE).sum(2))},
     "freeze_parameters": {
         "kernel merged in forward": lambda: between(Merging()),
         "weight norm": lambda: between(parametrizations.weight_norm(conv())),

@@ -255,7 +255,7 @@ PALETTE: Any = cto.OpPalettizerConfig(mode="custom", lut_function=_table, granul
 
 def _compress(model: ct.models.MLModel, exempt: Sequence[str], compress: Any, config: Any, **options: Any) -> ct.models.MLModel:
     """The file holds compressed weights, its operators stay what they are. `exempt` names constants."""
-    choices: Any = {"op_type_configs": dict.fromkeys(COMPRESSED, config), "op_name_configs": dict.fromkeys(exempt)}
+    choices: Any = {"op_type_configs": dict.fromkeys(COMPRESSED, config), "op_name_configs": dict.fromkeys([*exempt, *_shared_constants(model)])}
     try:
         return compress(model, cto.OptimizationConfig(global_config=None, **choices), **options)
     except ModuleNotFoundError as error:
@@ -273,10 +273,24 @@ def _store_palettes(model: ct.models.MLModel, program: ExportedProgram, bits: Ma
     return _compress(made, (), cto.linear_quantize_weights, LEVELS_PER_TENSOR, joint_compression=True) if whole_levels else made
 
 
-def _constant_names(model: ct.models.MLModel) -> list[str]:
+def _operations(model: ct.models.MLModel) -> list[Any]:
     """Of the file. coremltools' own `get_weights_metadata` fails where an operator takes a list of tensors (coremltools 9.0)."""
     blocks = [block for function in model.get_spec().mlProgram.functions.values() for block in function.block_specializations.values()]
-    return [operation.outputs[0].name for block in blocks for operation in block.operations if operation.type == "const"]
+    return [operation for block in blocks for operation in block.operations]
+
+
+def _constant_names(model: ct.models.MLModel) -> list[str]:
+    return [operation.outputs[0].name for operation in _operations(model) if operation.type == "const"]
+
+
+def _shared_constants(model: ct.models.MLModel) -> list[str]:
+    """Names of the constants that operators of COMPRESSED and others read, such as zeros that are a layer's bias and a normalization's offset:
+    coremltools refuses to compress them for the one and not for the other."""
+    readers: dict[str, set[bool]] = {name: set() for name in _constant_names(model)}
+    for operation in _operations(model):
+        for name in {binding.name for argument in operation.inputs.values() for binding in argument.arguments} & set(readers):
+            readers[name].add(operation.type in COMPRESSED)
+    return [name for name, kinds in readers.items() if len(kinds) > 1]
 
 
 def _constants(program: ExportedProgram) -> dict[str, str]:

@@ -49,6 +49,7 @@ class ExecuTorch:
         "nearest_features",
         "nearest_picture",
         "neighbourhoods",
+        "fold",
         "roll",
         "split_by_slices",
         "reshape_views",

@@ -41,6 +41,8 @@ class TFLite:
         "transposed_padding",
         "prelu",
         "elu",
+        "neighbourhoods",
+        "fold",
         "roll",
         "clamp",
     )

@@ -26,6 +26,7 @@ from edgekit.rewrite.crop_by_slices import crop_by_slices
 from edgekit.rewrite.elu import elu
 from edgekit.rewrite.explicit_padding import explicit_padding
 from edgekit.rewrite.extremes import extremes
+from edgekit.rewrite.fold import fold
 from edgekit.rewrite.fold_batch_norm import fold_batch_norm
 from edgekit.rewrite.fold_channel_order import fold_channel_order
 from edgekit.rewrite.fold_mean_shift import fold_mean_shift
@@ -109,6 +110,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "mish": mish,
     "softplus": softplus,
     "neighbourhoods": neighbourhoods,
+    "fold": fold,
     "roll": roll,
     "split_by_slices": split_by_slices,
     "reshape_views": reshape_views,

@@ -1,8 +1,8 @@
 """The neighbourhood of each pixel and the patches of a transformer, `unfold` (im2col), become slices of the padded picture and concatenations, first of rows,
 then of columns: as many as a neighbourhood has offsets, or as there are neighbourhoods.
 
-Why: ExecuTorch makes index operators of it, which XNNPACK does not take, and a border inside that has no int8 levels: files of KBNet and HAT did not load in
-int8.
+Why: ExecuTorch and LiteRT make index operators of it, which XNNPACK does not take; in ExecuTorch with a border inside that has no int8 levels: files of KBNet and
+HAT did not load in int8.
 """
 
 from __future__ import annotations
