@@ -1,10 +1,11 @@
-"""Patches laid over each other and summed, `fold` (col2im), become padded patches and sums, first of columns, then of rows; patches side by side are put in
-order only.
+"""Patches laid over each other and summed, `fold` (col2im), become padded patches and sums, first of columns, then of rows.
 
 Why: LiteRT loads no file in which patches overlap, coremltools refuses them, and ExecuTorch makes index operators of them, which XNNPACK does not take (IPT).
 """
 
 from __future__ import annotations
+
+from functools import reduce
 
 from torch.fx import GraphModule, Node
 
@@ -25,7 +26,7 @@ def fold(graph: GraphModule) -> int:
         sides = [side + 2 * p for side, p in zip(size, padding, strict=True)]
         counts = [(side - d * (k - 1) - 1) // s + 1 for side, k, d, s in zip(sides, kernel, dilation, stride, strict=True)]
         axes = list(zip(kernel, counts, dilation, stride, strict=True))
-        if any(d > 1 and s > 1 for _, _, d, s in axes) or sum(k if s == 1 else n for k, n, _, s in axes) > MOST:
+        if any(d > 1 and s > 1 for _, _, d, s in axes) or sum(n if k % s else k // s for k, n, _, s in axes) > MOST:
             continue
         call, pictures = graph.graph.call_function, shape[0] * shape[1]
         with graph.graph.inserting_before(node):
@@ -49,14 +50,15 @@ def _summed(graph: GraphModule, source: Node, before: int, behind: int, side: in
     def padded(part: Node, first: int, length: int) -> Node:
         return call(aten.constant_pad_nd.default, (part, [0, 0, first, side - first - length], 0.0)) if side != length else part
 
-    if stride == kernel and dilation == 1:
-        ordered = call(aten.reshape.default, (call(aten.permute.default, (source, [0, 2, 1, 3])), [before, count * kernel, behind]))
-        return padded(ordered, 0, count * kernel)
-    axis, pieces, length, step = (1, kernel, count, dilation) if stride == 1 else (2, count, kernel, stride)
-    total: Node | None = None
-    for piece in range(pieces):
-        part = call(aten.reshape.default, (call(aten.slice.Tensor, (source, axis, piece, piece + 1)), [before, length, behind]))
-        placed = padded(part, piece * step, length)
-        total = placed if total is None else call(aten.add.Tensor, (total, placed))
-    assert total is not None
-    return total
+    parts = []
+    if kernel % stride == 0:
+        for step in range(kernel // stride):  # patches side by side, then as many again, a stride further
+            beside = call(aten.slice.Tensor, (source, 1, step * stride, (step + 1) * stride))
+            ordered = beside if stride == 1 else call(aten.permute.default, (beside, [0, 2, 1, 3]))
+            placed = call(aten.reshape.default, (ordered, [before, count * stride, behind]))
+            parts.append(padded(placed, step * stride * dilation, count * stride))
+    else:
+        for position in range(count):
+            patch = call(aten.reshape.default, (call(aten.slice.Tensor, (source, 2, position, position + 1)), [before, kernel, behind]))
+            parts.append(padded(patch, position * stride, kernel))
+    return reduce(lambda total, part: call(aten.add.Tensor, (total, part)), parts)

@@ -1,5 +1,5 @@
 """The neighbourhood of each pixel and the patches of a transformer, `unfold` (im2col), become slices of the padded picture and concatenations, first of rows,
-then of columns: as many as a neighbourhood has offsets, or as there are neighbourhoods.
+then of columns: as many as strides make a neighbourhood, or as there are neighbourhoods.
 
 Why: ExecuTorch and LiteRT make index operators of it, which XNNPACK does not take; in ExecuTorch with a border inside that has no int8 levels: files of KBNet and
 HAT did not load in int8.
@@ -26,7 +26,7 @@ def neighbourhoods(graph: GraphModule) -> int:
         sides = [side + 2 * p for side, p in zip(shape[2:], padding, strict=True)]
         counts = [(side - d * (k - 1) - 1) // s + 1 for side, k, d, s in zip(sides, kernel, dilation, stride, strict=True)]
         axes = list(zip(kernel, counts, dilation, stride, strict=True))
-        if any(d > 1 and s > 1 for _, _, d, s in axes) or sum(axis[0] if _by_offset(*axis) else axis[1] for axis in axes) > MOST:
+        if any(d > 1 and s > 1 for _, _, d, s in axes) or sum(_slices(*axis) for axis in axes) > MOST:
             continue
         call, pictures = graph.graph.call_function, shape[0] * shape[1]
         with graph.graph.inserting_before(node):
@@ -40,17 +40,21 @@ def neighbourhoods(graph: GraphModule) -> int:
     return changed
 
 
-def _by_offset(kernel: int, count: int, dilation: int, stride: int) -> bool:
-    """One slice per offset within a neighbourhood, rather than one per neighbourhood: whatever needs fewer without steps, which XNNPACK does not take."""
-    return stride == 1 and (kernel <= count or dilation > 1)
+def _slices(kernel: int, count: int, dilation: int, stride: int) -> int:
+    """How many stand for one axis: one per stride within a neighbourhood where strides divide it, or one per neighbourhood, whatever is less. Slices have no
+    steps: XNNPACK takes none."""
+    return count if kernel % stride or (dilation == 1 and count < kernel // stride) else kernel // stride
 
 
 def _windows(graph: GraphModule, source: Node, before: int, behind: int, kernel: int, count: int, dilation: int, stride: int) -> Node:
     """`source` [before, side, behind] as [before, kernel, count, behind]."""
-    call = graph.graph.call_function
-    if _by_offset(kernel, count, dilation, stride):
-        starts, length, piece, axis = range(0, kernel * dilation, dilation), count, [before, 1, count, behind], 1
-    else:
-        starts, length, piece, axis = range(0, count * stride, stride), kernel, [before, kernel, 1, behind], 2
-    slices = [call(aten.reshape.default, (call(aten.slice.Tensor, (source, 1, start, start + length)), piece)) for start in starts]
-    return call(aten.cat.default, (slices, axis)) if len(slices) > 1 else slices[0]
+    call, number, parts = graph.graph.call_function, _slices(kernel, count, dilation, stride), []
+    by_stride = number * stride == kernel
+    for i in range(number):
+        start, length = (i * stride * dilation, count * stride) if by_stride else (i * stride, kernel)
+        part = call(aten.slice.Tensor, (source, 1, start, start + length))
+        if by_stride and stride > 1:
+            parts.append(call(aten.permute.default, (call(aten.reshape.default, (part, [before, count, stride, behind])), [0, 2, 1, 3])))
+        else:
+            parts.append(call(aten.reshape.default, (part, [before, stride, count, behind] if by_stride else [before, kernel, 1, behind])))
+    return call(aten.cat.default, (parts, 1 if by_stride else 2)) if len(parts) > 1 else parts[0]
