@@ -26,6 +26,17 @@ def picture(channels: int = 3, height: int = 9, width: int = 11, seed: int = 1) 
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+class Formula(nn.Module):
+    """A function of the picture as a network."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 def exact(net: nn.Module, x: torch.Tensor, *names: str, ring: int = 0) -> rewrite.Rewritten:
     """The rewritten network, compared on other pixels than it was traced with; `ring` outermost output pixels are left out."""
     result = rewrite.apply(net, (x,), names)

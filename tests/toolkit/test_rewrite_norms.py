@@ -4,20 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rewriting import EXACT, exact, operators, picture, seeded, untouched
+from rewriting import EXACT, Formula, exact, operators, picture, seeded, untouched
 from torch import nn
 from torch.nn import functional as F
-
-
-class Formula(nn.Module):
-    """A function of the picture as a network."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
 
 
 @EXACT

@@ -237,7 +237,7 @@ def lowered(backend: Any, net: nn.Module, names: tuple[str, ...], x: torch.Tenso
         graph = rewrite.apply(net, (x,), names).module
         result = backend.lower(graph, (x,), None, [(x,)], file)
     except EdgekitError as error:
-        return Made(f"fails: {str(error)[:160]}", None)
+        return Made(f"fails: {str(error).replace(f'{folder}/', '')[:160]}", None)
     except Exception as error:  # litert-torch raises many types
         return Made(f"fails: {str(error).splitlines()[0][:160] if str(error) else type(error).__name__}", None)
     from edgekit_targets.devices.host import Host
