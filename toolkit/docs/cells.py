@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-SECONDS = 420
+SECONDS = 1800
 """What one cell may take."""
 
 WARM = [f"edgekit_targets.{backend}.lower" for backend in ("executorch", "tflite", "onnx", "coreml")]
