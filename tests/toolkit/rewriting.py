@@ -4,6 +4,7 @@ from collections import Counter
 
 import torch
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from edgekit import rewrite
@@ -24,6 +25,11 @@ def seeded(net: nn.Module, seed: int = 0) -> nn.Module:
 
 def picture(channels: int = 3, height: int = 9, width: int = 11, seed: int = 1) -> torch.Tensor:
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def sides(most: int, least: int = 1) -> st.SearchStrategy[tuple[int, int]]:
+    """Height and width of a kernel, of steps or of a border."""
+    return st.tuples(st.integers(least, most), st.integers(least, most))
 
 
 class Formula(nn.Module):
@@ -54,5 +60,6 @@ def untouched(net: nn.Module, x: torch.Tensor, *names: str) -> None:
 
 
 def operators(result: rewrite.Rewritten) -> Counter[str]:
-    """`conv2d`, `add` ... -> how often the graph calls it."""
-    return Counter(str(n.target).split(".")[1] for n in result.module.graph.nodes if n.op == "call_function")
+    """`conv2d`, `add` ... -> how often the graph calls it; `getitem` is none."""
+    called = (str(n.target).split(".") for n in result.module.graph.nodes if n.op == "call_function")
+    return Counter(parts[1] for parts in called if parts[0] == "aten")

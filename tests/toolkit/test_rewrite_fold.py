@@ -5,12 +5,8 @@ from __future__ import annotations
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from rewriting import EXACT, exact, operators, untouched
+from rewriting import EXACT, exact, operators, sides, untouched
 from torch import nn
-
-
-def sides(most: int, least: int = 1):
-    return st.tuples(st.integers(least, most), st.integers(least, most))
 
 
 def patches(channels: int, size: tuple[int, int], kernel, dilation, padding, stride) -> torch.Tensor:

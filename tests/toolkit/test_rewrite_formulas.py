@@ -40,7 +40,7 @@ def test_a_remainder_of_one_is_a_difference(size, channels, seed):
     assert result.changes == {"fractions": 1} and operators(result)["floor"] == 1 and "remainder" not in operators(result)
 
 
-@pytest.mark.parametrize("function", [lambda x: x * 9 % 6, lambda x: ((x * 9).int() % 1).double()])
+@pytest.mark.parametrize("function", [lambda x: x * 9 % 6, lambda x: ((x * 9).int() % 1).double(), lambda x: (x * 9).int() % 1.0])
 def test_other_remainders_stay(function):
     untouched(Formula(function).eval(), picture(), "fractions")
 
@@ -52,6 +52,11 @@ def test_next_to_nothing_is_added_as_a_tensor(addend, subtracts, channels):
     assert result.changes == {"tiny_addends": 1}
     (added,) = [n for n in result.module.graph.nodes if str(n.target) in ("aten.add.Tensor", "aten.sub.Tensor")]
     assert constant(result.module, added.args[1]).tolist() == [addend]
+
+
+@pytest.mark.parametrize("function", [lambda x: (x.mean() + 1e-9) * x, lambda x: (x * 0).add_(1e-9) + x, lambda x: (x * 0).sub_(1e-9) + x])
+def test_one_value_stays_one_value_and_in_place_counts_too(function):
+    assert exact(Formula(function).eval(), picture(), "tiny_addends").changes == {"tiny_addends": 1}
 
 
 @pytest.mark.parametrize("addend", [0.0, 2e-8, 1.0])

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from rewriting import EXACT, exact, operators, picture, untouched
+from rewriting import EXACT, exact, operators, picture, sides, untouched
 from torch import nn
-
-
-def sides(most: int, least: int = 1):
-    return st.tuples(st.integers(least, most), st.integers(least, most))
 
 
 @EXACT

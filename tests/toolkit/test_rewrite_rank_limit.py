@@ -6,8 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rewriting import EXACT, exact, operators, picture, untouched
-from test_rewrite_norms import Formula
+from rewriting import EXACT, Formula, exact, operators, picture, untouched
 
 from edgekit.rewrite.graph import shape_of
 from edgekit.rewrite.rank_limit import LIMIT, steps
@@ -67,16 +66,17 @@ def test_windows_are_one_permutation_between_two_reshapings():
     assert operators(result) == {"reshape": 2, "permute": 1, "exp": 1}
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda x: windows(x)[0].permute(1, 0, 2, 3, 4) if x.dim() == 5 else x.permute(0, 2, 3, 1) * 2,
-        lambda x: windows(x).amax((1, 2)).flatten(1),
-    ],
-)
-def test_five_sides_and_what_is_not_known_stay(function):
-    net = Formula(function).eval()
-    if net(picture(4, 8, 8)).dim() == 4:
-        untouched(net, picture(4, 8, 8), "rank_limit")
-    else:
-        assert not low(exact(net, picture(4, 8, 8), "rank_limit"))
+@pytest.mark.parametrize("function", [lambda x: x.unsqueeze(1).permute(0, 2, 4, 1, 3) * 2, lambda x: x.permute(0, 2, 3, 1).softmax(-1)])
+def test_five_sides_stay(function):
+    untouched(Formula(function).eval(), picture(4, 8, 8), "rank_limit")
+
+
+def test_what_is_not_known_stays():
+    result = exact(Formula(lambda x: windows(x).amax((1, 2)).flatten(1)).eval(), picture(4, 8, 8), "rank_limit")
+    assert not low(result) and operators(result)["amax"] == 1
+
+
+@pytest.mark.parametrize("function", [lambda x: x.squeeze() * 1, lambda x: (x * 2).squeeze((0, 1, 2, 3, 4)).squeeze(0), lambda x: x.squeeze(3) + 1])
+def test_a_single_value_of_six_sides(function):
+    result = exact(Formula(lambda x: x * function(x.mean().view(1, 1, 1, 1, 1, 1)).reshape(-1)).eval(), picture(), "rank_limit")
+    assert low(result)

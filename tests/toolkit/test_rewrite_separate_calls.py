@@ -1,9 +1,13 @@
 """Layers that are called several times: one layer for each call."""
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rewriting import EXACT, exact, picture, seeded, untouched
 from torch import nn
+from torch.nn import functional as F
+
+from edgekit.rewrite.graph import aten, layer_name
 
 
 class Again(nn.Module):
@@ -31,6 +35,31 @@ def test_each_call_gets_parameters_of_its_own(layer, times, bias):
     assert names == {"last", "layer", *(f"layer_{number}" for number in range(2, times + 1))}
     assert result.changes == {"separate_calls": times - 1}
     assert len({p.data_ptr() for p in result.module.parameters()}) == (times + 1) * (1 + bias) + (not bias), "copies share no memory"
+
+
+def test_they_are_numbered_as_they_are_called():
+    result = exact(seeded(Again(nn.Conv2d(3, 3, 3), 3)), picture(), "separate_calls")
+    read = [layer_name(node) for node in result.module.graph.nodes if node.target is aten.conv2d.default]
+    assert read == ["layer", "layer_2", "layer_3", "last"]
+
+
+class Bare(nn.Module):
+    """A kernel that is a parameter of the network itself, read `times` times."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.kernel, self.times = nn.Parameter(torch.rand(3, 3, 3, 3)), times
+
+    def forward(self, x):
+        for _ in range(self.times):
+            x = F.conv2d(x, self.kernel)
+        return x
+
+
+def test_kernels_without_a_layer_of_their_own():
+    untouched(seeded(Bare(1)), picture(), "separate_calls")
+    result = exact(seeded(Bare(2)), picture(), "separate_calls")
+    assert [name for name, _ in result.module.named_parameters()] == ["kernel", "kernel_2.weight"]
 
 
 def test_layers_that_are_called_once_stay():

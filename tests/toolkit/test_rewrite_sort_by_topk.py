@@ -4,8 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rewriting import EXACT, exact, picture, untouched
-from test_rewrite_norms import Formula
+from rewriting import EXACT, Formula, exact, operators, picture, untouched
 
 from edgekit import rewrite
 from edgekit.errors import LoweringError
@@ -17,8 +16,20 @@ def test_sorts_become_topk(dim, descending, places, stable):
     options = {} if stable is None else {"stable": stable}
     net = Formula(lambda x: torch.sort(x * 2, dim=dim, descending=descending, **options)[int(places)].double())
     result = exact(net.eval(), picture(), "sort_by_topk")
-    called = {str(node.target) for node in result.module.graph.nodes}
-    assert result.changes == {"sort_by_topk": 1} and "aten.topk.default" in called and not any("sort" in name for name in called)
+    assert result.changes == {"sort_by_topk": 1} and operators(result)["topk"] == 1 and not {"sort", "argsort"} & set(operators(result))
+
+
+@EXACT
+@given(descending=st.booleans(), dtype=st.sampled_from([torch.uint8, torch.bool, torch.int8, torch.int64]))
+def test_whole_numbers_have_no_negative_where_zero_is_the_least(descending, dtype):
+    net = Formula(lambda x: (x * 4).to(dtype).sort(-1, descending)[0].double())
+    assert exact(net.eval(), picture(), "sort_by_topk").changes == {"sort_by_topk": 1}
+
+
+@pytest.mark.parametrize("function", [lambda x: x.argsort(1), lambda x: x.argsort(-1, descending=True), lambda x: x.msort()])
+def test_places_in_order_and_sorts_by_another_name(function):
+    result = exact(Formula(lambda x: function(x).double()).eval(), picture(), "sort_by_topk")
+    assert result.changes == {"sort_by_topk": 1} and not {"sort", "argsort", "msort"} & set(operators(result))
 
 
 def test_a_stable_sort_is_refused_by_name():

@@ -15,7 +15,7 @@ def fractions(graph: GraphModule) -> int:
     changed = 0
     for node in calls(graph, aten.remainder.Scalar):
         source, divisor = node.args[:2]
-        if divisor != 1 or not dtype_of(node).is_floating_point:
+        if divisor != 1 or not dtype_of(source).is_floating_point:
             continue
         with graph.graph.inserting_before(node):
             whole = graph.graph.call_function(aten.floor.default, (source,))

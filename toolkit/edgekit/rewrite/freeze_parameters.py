@@ -74,7 +74,7 @@ def _changed_by_pictures(graph: GraphModule) -> set[Node]:
         if node.op == "placeholder" or any(n in pictures for n in node.all_input_nodes):
             pictures.add(node)
     for node in graph.graph.nodes:
-        if node.op != "call_function" or not _mutates(node) or not node.all_input_nodes:
+        if node.op != "call_function" or not writes(node) or not node.all_input_nodes:
             continue
         root = node.args[0]
         seen = {root}
@@ -86,10 +86,6 @@ def _changed_by_pictures(graph: GraphModule) -> set[Node]:
         if isinstance(root, Node) and (root.op == "get_attr" or node in pictures or early):
             found |= {root, *(alias for alias in seen if isinstance(alias, Node))}
     return found
-
-
-def _mutates(node: Node) -> bool:
-    return writes(node) and node.target is not aten.detach_.default
 
 
 def _makes_a_copy(node: Node) -> bool:
@@ -164,7 +160,7 @@ def _share(graph: GraphModule) -> int:
             continue
         owner, _, name = str(node.target).rpartition(".")
         value = getattr(graph.get_submodule(owner), name)
-        if not isinstance(value, Tensor) or any(user.target in WEIGHTED or _mutates(user) for user in node.users):
+        if not isinstance(value, Tensor) or any(user.target in WEIGHTED or writes(user) for user in node.users):
             continue
         digest = sha256(value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()).digest() if value.numel() else b""
         path = first.setdefault((value.dtype, tuple(value.shape), digest), str(node.target))

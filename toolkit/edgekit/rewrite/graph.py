@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import getitem
 from typing import Any
 
 import torch
@@ -166,14 +167,26 @@ def replace(graph: GraphModule, old: Node, new: Node) -> None:
 
 
 def writes(node: Node) -> bool:
-    """Whether the operator changes one of its operands in place."""
+    """Whether the operator changes one of its operands in place; `detach_` changes no value."""
     schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
+    return schema is not None and schema.is_mutable and node.target is not aten.detach_.default
 
 
-def dtype_of(node: Node) -> torch.dtype:
+def is_view(node: Node) -> bool:
+    """Whether the operator's result (or each of several) may share the memory of its first operand."""
+    schema = getattr(node.target, "_schema", None)
+    shares = schema is not None and not schema.is_mutable and any(result.alias_info is not None for result in schema.returns)
+    return shares or node.target is getitem
+
+
+def written(node: Node) -> bool:
+    """Whether an operator changes the node's result in place, or a view of it: what takes its place must not share memory that is read elsewhere."""
+    return any(writes(user) or (is_view(user) and written(user)) for user in node.users)
+
+
+def dtype_of(node: Any) -> torch.dtype:
     """The dtype of a node's traced value; float32 where it was not noted."""
-    value = node.meta.get("val")
+    value = node.meta.get("val") if isinstance(node, Node) else None
     return value.dtype if isinstance(value, Tensor) else torch.float32
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import arguments, aten, calls, replace
+from edgekit.rewrite.graph import arguments, aten, calls, dtype_of, replace
 
 
 def hardtanh(graph: GraphModule) -> int:
-    """Returns the number of operators replaced."""
-    found = list(calls(graph, aten.hardtanh.default, aten.hardtanh_.default))
-    for node in found:
+    """Returns the number of operators replaced: those of floating-point numbers."""
+    changed = 0
+    for node in calls(graph, aten.hardtanh.default, aten.hardtanh_.default):
         source, low, high = arguments(node)
+        if not dtype_of(source).is_floating_point:
+            continue
         with graph.graph.inserting_before(node):
             replace(graph, node, graph.graph.call_function(aten.clamp.default, (source, float(low), float(high))))
-    return len(found)
+        changed += 1
+    return changed

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from torch.fx import GraphModule, Node
 
-from edgekit.rewrite.graph import arguments, aten, calls, pair, replace, shape_of
+from edgekit.rewrite.graph import arguments, aten, calls, pair, replace, shape_of, written
+from edgekit.rewrite.patches import Axis, axes
 
 MOST = 64
 """Slices. With more, the index operators are less work."""
@@ -19,39 +20,41 @@ def neighbourhoods(graph: GraphModule) -> int:
     """Returns the number of operators replaced: those that at most MOST slices can stand for."""
     changed = 0
     for node in calls(graph, aten.im2col.default):
-        source, kernel, dilation, padding, stride = (value if index == 0 else pair(value) for index, value in enumerate(arguments(node)))
+        source, *options = arguments(node)
+        kernel, dilation, padding, stride = map(pair, options)
         shape, result = shape_of(source), shape_of(node)
         if shape is None or result is None or len(shape) != 4:
             continue
         sides = [side + 2 * p for side, p in zip(shape[2:], padding, strict=True)]
-        counts = [(side - d * (k - 1) - 1) // s + 1 for side, k, d, s in zip(sides, kernel, dilation, stride, strict=True)]
-        axes = list(zip(kernel, counts, dilation, stride, strict=True))
-        if any(d > 1 and s > 1 for _, _, d, s in axes) or sum(_slices(*axis) for axis in axes) > MOST:
+        rows, columns = axes((sides[0], sides[1]), kernel, dilation, stride)
+        if rows.has_holes_and_steps or columns.has_holes_and_steps or _slices(rows) + _slices(columns) > MOST:
             continue
         call, pictures = graph.graph.call_function, shape[0] * shape[1]
         with graph.graph.inserting_before(node):
             padded = call(aten.constant_pad_nd.default, (source, [padding[1]] * 2 + [padding[0]] * 2, 0.0)) if any(padding) else source
-            rows = _windows(graph, call(aten.reshape.default, (padded, [pictures, sides[0], sides[1]])), pictures, sides[1], *axes[0])
-            height = pictures * kernel[0] * counts[0]
-            both = _windows(graph, call(aten.reshape.default, (rows, [height, sides[1], 1])), height, 1, *axes[1])
-            apart = call(aten.reshape.default, (both, [pictures * kernel[0], counts[0], kernel[1], counts[1]]))
-            replace(graph, node, call(aten.reshape.default, (call(aten.permute.default, (apart, [0, 2, 1, 3])), list(result))))
+            high = _windows(graph, call(aten.reshape.default, (padded, [pictures, sides[0], sides[1]])), pictures, sides[1], rows)
+            height = pictures * rows.kernel * rows.count
+            both = _windows(graph, call(aten.reshape.default, (high, [height, sides[1], 1])), height, 1, columns)
+            apart = call(aten.reshape.default, (both, [pictures * rows.kernel, rows.count, columns.kernel, columns.count]))
+            new = call(aten.reshape.default, (call(aten.permute.default, (apart, [0, 2, 1, 3])), list(result)))
+            replace(graph, node, call(aten.clone.default, (new,)) if written(node) else new)
         changed += 1
     return changed
 
 
-def _slices(kernel: int, count: int, dilation: int, stride: int) -> int:
-    """How many stand for one axis: one per stride within a neighbourhood where strides divide it, or one per neighbourhood, whatever is less. Slices have no
-    steps: XNNPACK takes none."""
-    return count if kernel % stride or (dilation == 1 and count < kernel // stride) else kernel // stride
+def _slices(axis: Axis) -> int:
+    """How many stand for one axis: one per stride within a neighbourhood where strides divide it, or one per neighbourhood, whatever is less."""
+    strides = axis.kernel // axis.stride
+    return axis.count if axis.kernel % axis.stride or (axis.dilation == 1 and axis.count < strides) else strides
 
 
-def _windows(graph: GraphModule, source: Node, before: int, behind: int, kernel: int, count: int, dilation: int, stride: int) -> Node:
+def _windows(graph: GraphModule, source: Node, before: int, behind: int, axis: Axis) -> Node:
     """`source` [before, side, behind] as [before, kernel, count, behind]."""
-    call, number, parts = graph.graph.call_function, _slices(kernel, count, dilation, stride), []
+    kernel, count, stride = axis.kernel, axis.count, axis.stride
+    call, number, parts = graph.graph.call_function, _slices(axis), []
     by_stride = number * stride == kernel
     for i in range(number):
-        start, length = (i * stride * dilation, count * stride) if by_stride else (i * stride, kernel)
+        start, length = (i * stride * axis.dilation, count * stride) if by_stride else (i * stride, kernel)
         part = call(aten.slice.Tensor, (source, 1, start, start + length))
         if by_stride and stride > 1:
             parts.append(call(aten.permute.default, (call(aten.reshape.default, (part, [before, count, stride, behind])), [0, 2, 1, 3])))

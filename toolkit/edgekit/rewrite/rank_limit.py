@@ -13,7 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, writes
+from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, writes, written
 
 LIMIT = 5
 
@@ -29,7 +29,7 @@ def rank_limit(graph: GraphModule) -> int:
     or one that writes."""
     changed = 0
     for node in [n for n in graph.graph.nodes if n.op == "call_function" and n.target not in RESHAPINGS and _is_high(n)]:
-        if any(writes(n) for n in (node, *node.users)):
+        if writes(node) or written(node):
             continue
         with graph.graph.inserting_before(node):
             new = _lowered(node, graph.graph.call_function)
@@ -122,8 +122,9 @@ def steps(shape: Shape, order: list[int]) -> list[tuple[Shape, Shape]]:
 def _join_reshapings(graph: GraphModule) -> None:
     """Reshapings read what was reshaped to many sides, which nobody then reads."""
     for node in calls(graph, *RESHAPINGS):
-        source, shape = node.args[0], shape_of(node) or arguments(node)[1]  # this rewrite's own say their shape
-        while isinstance(source, Node) and source.target in RESHAPINGS and len(shape_of(source) or ()) > LIMIT and not any(map(writes, source.users)):
+        source, noted = node.args[0], shape_of(node)
+        shape = arguments(node)[1] if noted is None else noted  # this rewrite's own say their shape
+        while isinstance(source, Node) and source.target in RESHAPINGS and len(shape_of(source) or ()) > LIMIT and not written(source):
             source = source.args[0]
         if source is not node.args[0]:
             with graph.graph.inserting_before(node):

@@ -13,7 +13,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from edgekit.errors import LoweringError
-from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, replace, shape_of
+from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, replace, shape_of, written
 
 DROPOUT = (
     aten.dropout.default,
@@ -49,7 +49,7 @@ def remove_noise(graph: GraphModule) -> int:
     for node in calls(graph, *NEUTRAL):
         source, number = node.args[:2]
         same = isinstance(source, Node) and shape_of(source) == shape_of(node) and dtype_of(source) == dtype_of(node)
-        if same and not isinstance(number, Node) and number == NEUTRAL[node.target]:
+        if same and not isinstance(number, Node) and number == NEUTRAL[node.target] and not written(node):
             node.replace_all_uses_with(source)  # type: ignore[arg-type]
             graph.graph.erase_node(node)
             changed += 1
@@ -78,8 +78,10 @@ def _drop_zeros(graph: GraphModule, random: Node, product: Node) -> None:
         other = next((a for a in total.args[:2] if a is not product), None)
         adds = total.target is aten.add.Tensor or (total.target is aten.sub.Tensor and total.args[1] is product)
         if adds and isinstance(other, Node) and shape_of(other) is not None and shape_of(other) == shape_of(total):
-            total.replace_all_uses_with(other)
-            graph.graph.erase_node(total)
+            if written(total):
+                with graph.graph.inserting_before(total):
+                    other = graph.graph.call_function(aten.clone.default, (other,))
+            replace(graph, total, other)
     if not product.users:
         graph.graph.erase_node(product)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, writes
+from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, written
 
 VIEWS = (aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.unsqueeze.default, aten.select.int)
 
@@ -17,7 +17,7 @@ def reshape_views(graph: GraphModule) -> int:
     changed = 0
     for node in calls(graph, *VIEWS):
         source, shape, before = node.args[0], shape_of(node), shape_of(node.args[0])
-        if shape is None or before is None or any(writes(user) for user in node.users):
+        if shape is None or before is None or written(node):
             continue
         with graph.graph.inserting_before(node):
             if node.target is aten.select.int:

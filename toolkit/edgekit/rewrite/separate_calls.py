@@ -13,20 +13,24 @@ LAYERS = (aten.conv2d.default, aten.conv_transpose2d.input, aten.linear.default)
 
 
 def separate_calls(graph: GraphModule) -> int:
-    """Returns the number of calls separated: all but the first of each layer."""
+    """Returns the number of calls separated: those that read a parameter which a call before them has read."""
     changed = 0
-    for node in reversed(list(calls(graph, *LAYERS))):
-        if layer_name(node) is None or (name := own_name(node)) == layer_name(node):
+    read: set[str] = set()
+    for node in calls(graph, *LAYERS):
+        if layer_name(node) is None:
             continue
-        for position, part in ((1, "weight"), (2, "bias")):
-            parameter = node.args[position] if len(node.args) > position else None
+        parameters = [(place, part, node.args[place]) for place, part in ((1, "weight"), (2, "bias")) if len(node.args) > place]
+        known = [(place, part, p) for place, part, p in parameters if isinstance(p, Node) and p.op == "get_attr"]
+        again = [(place, part, p) for place, part, p in known if str(p.target) in read]
+        read |= {str(p.target) for _, _, p in known}
+        name = own_name(node) if again else ""
+        for place, part, parameter in again:
             value = constant(graph, parameter)
-            if not isinstance(parameter, Node) or value is None:
-                continue
+            assert value is not None
             put(graph, f"{name}.{part}", value.clone())
             with graph.graph.inserting_before(node):
                 copy = graph.graph.get_attr(f"{name}.{part}")
             copy.meta["val"] = parameter.meta.get("val")
-            node.update_arg(position, copy)
-        changed += 1
+            node.update_arg(place, copy)
+        changed += bool(again)
     return changed

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from operator import getitem
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 from torch.overrides import TorchFunctionMode
 
 from edgekit.errors import LoweringError, first_line
+from edgekit.rewrite.graph import is_view, writes
 
 SAME = 1e-4
 """Largest difference, relative to the largest output, between a module that merges its weights while it runs and its trace: float32 rounding is far below."""
@@ -22,6 +24,20 @@ SAME = 1e-4
 
 ASSIGNMENTS = (torch.ops.aten.copy_.default, torch.ops.aten.index_put_.default)
 """To a slice, and to the places of a mask."""
+
+
+def _assigns(node: Node) -> bool:
+    """Whether the operator writes into a part of a tensor that is read as a whole, too."""
+    return node.target in ASSIGNMENTS or (writes(node) and _is_shared(node.args[0]))
+
+
+def _is_shared(node: Any) -> bool:
+    """Whether others read the tensor that `node` is a view of. Not one that is made of nothing, such as a mask of windows: `freeze_parameters` computes it."""
+    others = False
+    while isinstance(node, Node) and is_view(node):
+        node = node.args[0]
+        others = others or len([user for user in node.users if user.target is not getitem]) > 1
+    return others and bool(node.op == "placeholder" or node.all_input_nodes)
 
 
 def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
@@ -42,8 +58,10 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
 def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     with torch.no_grad():
         program = torch.export.export(module, example)
-        if any(node.target in ASSIGNMENTS for node in program.graph.nodes):
-            program = program.run_decompositions({})  # breaks up nothing: assignments to a part of a tensor become operators with a result
+        if any(_assigns(node) for node in program.graph.nodes):
+            program = program.run_decompositions(
+                {}
+            )  # breaks up batch normalization only: assignments to a part of a tensor become operators with a result
         graph = program.module(check_guards=False)
     assert isinstance(graph, GraphModule)
     _write_out_numbers(graph)
