@@ -65,15 +65,21 @@ class CategoryAttention(nn.Module):
         scale = self.logit_scale.clamp(max=math.log(100)).exp()
         attended = torch.softmax(queries @ keys.transpose(2, 3) * scale, -1) @ values
         result = attended.transpose(1, 2).reshape(batch, places + missing, channels)[:, :places]
-        return self.proj(_taken(result, in_order(order, places)))
+        return self.proj(_taken(result, inverse(order)))
 
 
 def in_order(numbers: Tensor, count: int) -> Tensor:
     """(N, places) whole numbers below `count` -> the places in rising order of their numbers, equal ones in theirs. As a choice of the largest of distinct keys:
-    runtimes have no sort, or none that is stable. Of a permutation it is the inverse."""
+    runtimes have no sort, or none that is stable. The keys are int32: `count` times the places must stay below 2^31."""
     places = numbers.shape[1]
     falling = torch.arange(places - 1, -1, -1, dtype=torch.int32, device=numbers.device)
     return torch.topk((count - 1 - numbers.to(torch.int32)) * places + falling, places).indices
+
+
+def inverse(order: Tensor) -> Tensor:
+    """(N, places) permutations -> those that undo them, in the same way."""
+    places = order.shape[1]
+    return torch.topk(places - 1 - order.to(torch.int32), places).indices
 
 
 def _taken(rows: Tensor, places: Tensor) -> Tensor:
