@@ -197,13 +197,14 @@ def test_a_convolution_that_is_the_output_keeps_its_name(tile, tmp_path):
 
 @pytest.mark.parametrize("io", ["float32", "image"])
 @pytest.mark.parametrize("precision", ["int8-weights", "int8", "palettized-4"])
-def test_a_network_within_a_module_named_network(precision, io, tile, tiles, tmp_path):
+@pytest.mark.parametrize("outer", ["network", "inside"])
+def test_a_network_within_a_module(outer, precision, io, tile, tiles, tmp_path):
     """As every network whose enhancer changes ranges. The palettes were once looked for under other names."""
     torch.manual_seed(0)
     inner = nn.Sequential(nn.Conv2d(3, 32, 3), nn.LeakyReLU(0.1), nn.Conv2d(32, 32, 3), nn.LeakyReLU(0.1), nn.Conv2d(32, 3, 3))
-    network = rewrite.apply(nn.Sequential(OrderedDict(network=inner)).eval(), tile, CoreML.rewrites).module
-    made = CoreML(io=io).lower(network, tile, Quantize(precision, float_layers=("network.2",)), tiles, tmp_path / "m.mlpackage")
-    assert made.quantized == ("network.0", "network.4") and made.kept_float == ("network.2",)
+    network = rewrite.apply(nn.Sequential(OrderedDict([(outer, inner)])).eval(), tile, CoreML.rewrites).module
+    made = CoreML(io=io).lower(network, tile, Quantize(precision, float_layers=(f"{outer}.2",)), tiles, tmp_path / "m.mlpackage")
+    assert made.quantized == (f"{outer}.0", f"{outer}.4") and made.kept_float == (f"{outer}.2",)
 
 
 def test_weights_are_found_beside_a_joined_constant(tile, tmp_path):
@@ -237,6 +238,16 @@ def test_a_bias_that_is_a_normalizations_offset_too(tile, tmp_path):
     torch.manual_seed(0)
     made = CoreML().lower(Normalized().eval(), tile, Quantize("int8-weights"), [], tmp_path / "zeros.mlpackage")
     assert len(made.quantized) == 2 and not made.kept_float
+
+
+def test_a_number_with_a_fraction_instead_of_whole_ones(tile, tmp_path):
+    class Chosen(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            levels = (9 * x).int()
+            return torch.where(x > 0.5, 0.25, levels) + torch.where(x > 0.2, levels, 0.75)
+
+    made = CoreML().lower(Chosen().eval(), tile, None, [], tmp_path / "chosen.mlpackage")
+    assert (EvaluatorSession(made.file)(tile)[0] - Chosen()(tile[0])).abs().max() < 1e-6
 
 
 def test_a_slice_that_takes_everything_converts(tile, tmp_path):

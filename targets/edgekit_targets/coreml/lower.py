@@ -100,15 +100,19 @@ def lower(
     )
 
 
+INSIDE = "inside_levels"
+"""What _Levels calls the network: no network's own module is called so."""
+
+
 class _Levels(nn.Module):
     """[0, 1] -> whole numbers 0 .. 255, as an image output wants them. Rounded here: Core ML does not say how it converts fractions to bytes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.inside = network
+        self.add_module(INSIDE, network)
 
     def forward(self, *images: Tensor) -> Tensor:
-        return torch.round(self.inside(*images) * 255.0)
+        return torch.round(self.get_submodule(INSIDE)(*images) * 255.0)
 
 
 def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
@@ -122,16 +126,20 @@ def to_graph(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     return graph
 
 
-def _full(tensor: Tensor, number: float) -> Tensor:
-    return torch.full(tensor.shape, number, dtype=tensor.dtype)
+def _where(condition: Tensor, chosen: Tensor | float, other: Tensor | float) -> Tensor:
+    """One of the two a number: both as tensors of the dtype that torch gives them together."""
+    dtype, tensor = torch.result_type(chosen, other), chosen if isinstance(chosen, Tensor) else other
+    assert isinstance(tensor, Tensor)
+    pair = (v.to(dtype) if isinstance(v, Tensor) else torch.full(tensor.shape, v, dtype=dtype) for v in (chosen, other))
+    return torch.where(condition, *pair)
 
 
 SIMPLER: dict[Any, Any] = {
     torch.ops.aten.alias.default: lambda tensor: tensor,
     torch.ops.aten.celu.default: lambda tensor, alpha=1.0: torch.relu(tensor) - alpha * torch.relu(1 - torch.exp(tensor / alpha)),
     torch.ops.aten.log_sigmoid.default: lambda tensor: -F.softplus(-tensor),
-    torch.ops.aten.where.ScalarSelf: lambda condition, number, tensor: torch.where(condition, _full(tensor, number), tensor),
-    torch.ops.aten.where.ScalarOther: lambda condition, tensor, number: torch.where(condition, tensor, _full(tensor, number)),
+    torch.ops.aten.where.ScalarSelf: _where,
+    torch.ops.aten.where.ScalarOther: _where,
 }
 """What coremltools 9.0 does not convert, in words that it does."""
 
@@ -196,7 +204,7 @@ def _islands(program: ExportedProgram, quantize: Quantize | None) -> set[str]:
     for node in program.graph.nodes:
         if node.op == "call_function":
             read = [paths[a.name] for a in node.all_input_nodes if a.name in paths]
-            layers[node] = {node.name, *(path.removeprefix("inside.").rpartition(".")[0] for path in read)}
+            layers[node] = {node.name, *(path.removeprefix(f"{INSIDE}.").rpartition(".")[0] for path in read)}
     for glob in globs:
         if not any(matches(name, [glob]) for names in layers.values() for name in names):
             raise LoweringError(
@@ -316,7 +324,7 @@ def _exempt(model: ct.models.MLModel, program: ExportedProgram, globs: Sequence[
 
 def _layer(path: str) -> str:
     """`body.0.body.0` for the parameter `body.0.body.0.weight`, inside _Levels or not."""
-    return path.removeprefix("inside.").removesuffix(".weight").removesuffix(".weight_int8")
+    return path.removeprefix(f"{INSIDE}.").removesuffix(".weight").removesuffix(".weight_int8")
 
 
 def _layers_by_operator(program: ExportedProgram) -> dict[str, str]:
