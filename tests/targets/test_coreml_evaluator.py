@@ -484,6 +484,8 @@ def _shapes() -> list[Case]:
         Case("topk", lambda v: whole(mb.topk(x=v, k=2, axis=1, ascending=True)[1]), [x], [np.argsort(x, 1)[:, :2]], label="places"),
         Case("reduce_argmax", lambda v: whole(mb.reduce_argmax(x=v, axis=1)), [x], [np.argmax(x, 1)]),
         Case("reduce_argmax", lambda v: whole(mb.reduce_argmax(x=v, keep_dims=True)), [x], [np.argmax(x, -1)[..., None]], label="kept"),
+        Case("reduce_argmin", lambda v: whole(mb.reduce_argmin(x=v, axis=0)), [f32([[3, -1, 2], [-4, 0, 5]])], [[1, 0, 0]]),
+        Case("reduce_argmin", lambda v: whole(mb.reduce_argmin(x=v, keep_dims=True)), [f32([[3, -1, 2], [-4, 0, 5]])], [[[1], [0]]], label="kept"),
         Case("fill", lambda v: mb.add(x=v, y=mb.fill(shape=[3, 2], value=2.5)), [a], [a + 2.5]),
         Case("reverse", lambda v: mb.reverse(x=v, axes=[-1]), [a], [a[:, ::-1]]),
         Case("reverse", lambda v: mb.reverse(x=v), [a], [a[::-1, ::-1]], label="all"),
@@ -657,6 +659,7 @@ def _elementwise() -> list[Case]:
         compared("less_equal", [1, 1, 0, 1]),
         logical("logical_and", [1, 0, 0, 0]),
         logical("logical_or", [1, 1, 1, 0]),
+        logical("logical_xor", [0, 1, 1, 0]),
         Case("logical_not", lambda a: whole(mb.logical_not(x=mb.cast(x=a, dtype="bool"))), [yes], [[0, 0, 1, 1]]),
         Case("select", lambda a, b: mb.select(cond=mb.greater(x=a, y=b), a=a, b=2.0), [p, q], [[7, 2, 7, 2, 6, 0.5]]),
         Case("cast", lambda a: whole(mb.cast(x=a, dtype="int32")), [x], [[-3, -1, 0, 0, 0, 0, 1, 2, 7]], label="cut off"),
@@ -677,7 +680,15 @@ def _reductions() -> list[Case]:
         "reduce_l2_norm": lambda v, **o: np.sqrt(np.sum(v**2, **o)),
         "reduce_sum_square": lambda v, **o: np.sum(v**2, **o),
     }
-    return [
+    logs = f32([[math.log(2), math.log(6), 100.0], [math.log(3), math.log(5), 100.0]])
+    by_hand = [
+        Case("reduce_prod", lambda v: mb.reduce_prod(x=v, axes=[0]), [f32([[1, -2, 3], [0.5, 4, 0]])], [[0.5, -8, 0]]),
+        Case("reduce_prod", lambda v: mb.reduce_prod(x=v, axes=[-1, 0], keep_dims=True), [f32([[1, -2], [0.5, 4]])], [[[-4]]], label="kept"),
+        Case("reduce_prod", lambda v: mb.expand_dims(x=mb.reduce_prod(x=v), axes=[0]), [f32([[1, -2], [0.5, 4]])], [[-4]], label="all"),
+        Case("reduce_log_sum", lambda v: mb.reduce_log_sum(x=v, axes=[1]), [f32([[1, 2, 5], [0.25, 0.5, 0.25]])], [[math.log(8), 0]]),
+        Case("reduce_log_sum_exp", lambda v: mb.reduce_log_sum_exp(x=v, axes=[0]), [logs], [[math.log(5), math.log(11), 100 + math.log(2)]]),
+    ]
+    return by_hand + [
         case
         for kind, function in functions.items()
         for case in (

@@ -19,7 +19,8 @@ from torch import Tensor
 from edgekit.errors import CannotRunHere
 from edgekit_targets.coreml import constants, package
 from edgekit_targets.coreml.library import types
-from edgekit_targets.coreml.operators import OPERATORS, Value
+from edgekit_targets.coreml.operators import OPERATORS
+from edgekit_targets.coreml.operators.values import Value
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 from edgekit.recipe import Quantize
 from edgekit_targets.coreml import lower
 from edgekit_targets.coreml.evaluator import Name, Operation, Program
-from edgekit_targets.coreml.operators import Value
+from edgekit_targets.coreml.operators.values import Value
 from edgekit_targets.layer_values import Calibration, LayerValue, Trace
 
 IDEMPOTENT = ("relu", "relu6", "clip")
