@@ -14,7 +14,8 @@ from edgekit.models.edsr import EDSR, ResidualBlock
 from edgekit.models.edsr_mobile import EDSRMobile
 from edgekit.models.unet import UNet
 from edgekit.models.zero_dce import ZeroDCE
-from edgekit.prune import CONVOLUTIONS, Pruned, prune
+from edgekit.prune import Pruned, prune
+from edgekit.prune.network import CONVOLUTIONS
 from edgekit.recipe import Prune
 
 INNER, TAIL = ("body.*.body.0",), ("tail.*",)
