@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,40 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+def modules(path: Path, known: Iterable[str]) -> set[str]:
+    """Those of `known` that a file imports, for types only or within functions too. A package is meant where what is taken from it is no module."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names}
+    return found & set(known)
+
+
 def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
+
+
+def circle(imported: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other, in the order in which they do, the first again at the end; none: empty. `imported`: module -> what it imports."""
+    done: set[str] = set()
+
+    def search(trail: list[str]) -> list[str]:
+        for name in sorted(imported.get(trail[-1], set()) & imported.keys()):
+            if name in trail:
+                return [*trail[trail.index(name) :], name]
+            if name not in done and (found := search([*trail, name])):
+                return found
+        done.add(trail[-1])
+        return []
+
+    return next((found for name in sorted(imported) if name not in done and (found := search([name]))), [])
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def edgekit_parts(names: set[str]) -> set[str]:
@@ -82,6 +115,22 @@ def test_calibration(path):
     names = imports(path)
     assert edgekit_parts(names) <= {"errors", "toml"}
     assert not {n.split(".")[0] for n in names} & (TOOLCHAINS | {"edgekit_targets"})
+
+
+def test_no_modules_import_each_other():
+    roots = {"toolkit": "edgekit", "targets": "edgekit_targets", "calibration": "edgekit_calibration"}
+    files = {module_name(path, ROOT / root): path for root, package in roots.items() for path in sources(f"{root}/{package}")}
+    imported = {name: modules(path, files) - {name} for name, path in files.items()}
+    assert sum(map(len, imported.values())) > 500
+    assert circle(imported) == []
+
+
+def test_circles_are_found(tmp_path):
+    assert circle({"a": {"b", "torch"}, "b": {"c"}, "c": set(), "d": {"e"}, "e": {"f"}, "f": {"e", "a"}}) == ["e", "f", "e"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    file = tmp_path / "one.py"
+    file.write_text("import p.a\nif TYPE_CHECKING:\n    from p.b import Type\ndef f():\n    from p import c, name\n    from q import r\n")
+    assert modules(file, ["p", "p.a", "p.b", "p.c", "q.r"]) == {"p", "p.a", "p.b", "p.c", "q.r"}
 
 
 def test_importing_the_command_line_loads_no_torch_and_no_toolchain():

@@ -16,11 +16,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from skimage.color import ycbcr2rgb
 
-from edgekit import metrics, tiles
+from edgekit import manifest_file, metrics, tiles
 from edgekit.bundle import encode_golden
 from edgekit.enhance import TileSpec, enhance
 from edgekit.errors import InvalidFile
-from edgekit.manifest import Manifest
 from edgekit.picture import SourcePicture, open_picture, to_pixels
 from edgekit.preparation import to_io
 from edgekit.routing import Router
@@ -220,10 +219,10 @@ def test_manifests(case):
     text = (FOLDER / "manifests" / case["file"]).read_text("utf-8")
     if not (case["good"] or case.get("beyond")) or case.get("unknown_keys"):
         with pytest.raises(InvalidFile) as refused:
-            Manifest.from_json(text, "M.json")
+            manifest_file.from_json(text, "M.json")
         assert case.get("where", "unknown key") in str(refused.value) and len(str(refused.value)) < 400
         return
-    manifest = Manifest.from_json(text, "M.json")
+    manifest = manifest_file.from_json(text, "M.json")
     if case.get("beyond"):
         assert manifest.sampler or manifest.apply or manifest.before or manifest.after
         return

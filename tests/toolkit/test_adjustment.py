@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit import bundle, models
+from edgekit import bundle, manifest_file, models
 from edgekit.adjustment import adjusted, settings
 from edgekit.cli import console, main, sets
 from edgekit.enhance import TileSpec, enhance_adjusted
 from edgekit.enhancer import Adjustment
 from edgekit.errors import EdgekitError, InvalidFile
-from edgekit.manifest import Manifest
 from edgekit.models.degrade import resize
 from edgekit.picture import SourcePicture, create_picture, open_picture
 from edgekit.preparation import PictureSet
@@ -108,7 +107,7 @@ def test_other_numbers_are_refused_and_leave_no_file(given, line, tmp_path) -> N
 
 def table(folder: Path) -> dict:
     """A manifest whose files give three numbers."""
-    found = json.loads(bundles.sample(folder)[0].to_json())
+    found = json.loads(manifest_file.to_json(bundles.sample(folder)[0]))
     found["model"]["scale"] = found["image"]["scale"] = 1
     found["image"]["outputs"] = [found["image"]["outputs"][0] | {"name": "settings", "colour": "scalar"}]
     return found | {"apply": {"kind": "gain-gamma-saturation", "output": "settings", "ranges": [list(r) for r in APPLY.ranges]}}
@@ -116,9 +115,9 @@ def table(folder: Path) -> dict:
 
 def test_the_manifest_says_what_the_numbers_do(tmp_path) -> None:
     found = table(tmp_path)
-    assert Manifest.from_json(json.dumps(found), "m").apply == APPLY
+    assert manifest_file.from_json(json.dumps(found), "m").apply == APPLY
     del found["apply"]
-    assert Manifest.from_json(json.dumps(found), "m").apply is None, "older manifests lack the key"
+    assert manifest_file.from_json(json.dumps(found), "m").apply is None, "older manifests lack the key"
 
 
 @pytest.mark.parametrize(
@@ -136,13 +135,13 @@ def test_manifests_that_cannot_be_applied_are_refused(changes, line, tmp_path) -
     found = table(tmp_path)
     found["apply"] |= changes
     with pytest.raises(InvalidFile, match=line):
-        Manifest.from_json(json.dumps(found), "m")
+        manifest_file.from_json(json.dumps(found), "m")
 
 
 def test_an_apply_without_one_picture_is_refused(tmp_path) -> None:
     found = table(tmp_path) | {"sampler": {"kind": "ddim", "noise": [0.5], "seed": 0}}
     with pytest.raises(InvalidFile, match="apply: image has scale 1 and the inputs rgb; expected scale 1, one picture and no sampler"):
-        Manifest.from_json(json.dumps(found), "m")
+        manifest_file.from_json(json.dumps(found), "m")
 
 
 def test_a_network_exports_and_runs_as_it_adjusts(tmp_path, monkeypatch, capfd) -> None:

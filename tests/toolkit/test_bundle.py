@@ -19,7 +19,7 @@ import pytest
 import torch
 from bundles import sample
 
-from edgekit import bundle, json_schema, manifest
+from edgekit import bundle, json_schema, manifest, manifest_file
 from edgekit.errors import InvalidFile
 
 
@@ -239,7 +239,7 @@ def test_to_json_refuses_what_cannot_be_read_back(made):
         replace(made.manifest, toolchain={"a": float("nan")}),
     ):
         with pytest.raises(ValueError, match="this manifest cannot be written"):
-            broken.to_json()
+            manifest_file.to_json(broken)
 
 
 # The files

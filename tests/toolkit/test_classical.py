@@ -9,11 +9,10 @@ import pytest
 import torch
 from skimage import data, exposure
 
-from edgekit import bundle, classical, evidence
+from edgekit import bundle, classical, evidence, manifest_file
 from edgekit.cli import console, main, sets
 from edgekit.enhancer import CLASSICAL, ClassicalStep
 from edgekit.errors import InvalidFile
-from edgekit.manifest import Manifest
 from edgekit.picture import SourcePicture, create_picture, open_picture
 from edgekit.preparation import PictureSet
 
@@ -138,15 +137,15 @@ def test_a_picture_too_large_is_refused() -> None:
     ],
 )
 def test_manifests_with_other_steps_are_refused(step, line, tmp_path) -> None:
-    table = json.loads(bundles.sample(tmp_path)[0].to_json())
+    table = json.loads(manifest_file.to_json(bundles.sample(tmp_path)[0]))
     good = {"name": "clahe", "parameters": {"regions": 4, "limit": 3}}
-    read = Manifest.from_json(json.dumps(table | {"before": [good], "after": [good, good]}), "m")
+    read = manifest_file.from_json(json.dumps(table | {"before": [good], "after": [good, good]}), "m")
     assert read.before == (ClassicalStep("clahe", {"regions": 4, "limit": 3}),) and len(read.after) == 2
     with pytest.raises(InvalidFile, match=line):
-        Manifest.from_json(json.dumps(table | {"before": [step]}), "m")
+        manifest_file.from_json(json.dumps(table | {"before": [step]}), "m")
     table["image"]["outputs"][0]["colour"] = "mask"
     with pytest.raises(InvalidFile, match="after: steps on a mask"):
-        Manifest.from_json(json.dumps(table | {"after": [good]}), "m")
+        manifest_file.from_json(json.dumps(table | {"after": [good]}), "m")
 
 
 def test_a_bundle_with_steps_runs_them(tmp_path, monkeypatch, capfd) -> None:

@@ -11,11 +11,10 @@ import jsonschema
 import pytest
 from bundles import sample
 
-from edgekit import bundle, device_report, measured, report
+from edgekit import bundle, device_report, manifest_file, measured, report
 from edgekit.bundle import Bundle
 from edgekit.cli import console, main
 from edgekit.errors import InvalidFile
-from edgekit.manifest import Manifest
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CASES = json.loads((FIXTURES / "device_reports.json").read_text("utf-8"))
@@ -73,7 +72,7 @@ def test_the_shared_reports(case, tmp_path):
         line = str(refused.value)
         assert case["where"] in line.removeprefix(str(file)) and line.isprintable() and len(line) < 400
         return
-    manifest = Manifest.from_json((FIXTURES / CASES["bundle"]).read_text("utf-8"), "manifest.json")
+    manifest = manifest_file.from_json((FIXTURES / CASES["bundle"]).read_text("utf-8"), "manifest.json")
     checks = device_report.against(device_report.read(file), Bundle(tmp_path, manifest))
     found = {check.golden for check in checks}
     assert case["outcome"] == ("other file" if "other file" in found else "over" if "over" in found else "ok")

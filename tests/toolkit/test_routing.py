@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from edgekit import bundle, models, quality, routing, verdict
+from edgekit import bundle, manifest_file, models, quality, routing, verdict
 from edgekit.cli import console, main, sets
-from edgekit.manifest import BudgetLine, Manifest, Routing, RoutingChoice, Variant
+from edgekit.manifest import BudgetLine, Routing, RoutingChoice, Variant
 from edgekit.models.edsr import EDSR
 from edgekit.picture import SourcePicture
 from edgekit.preparation import PictureSet
@@ -316,10 +316,10 @@ def test_bad_variants_are_one_line(options, line, tmp_path, monkeypatch, capfd) 
 
 
 def broken(made: bundle.Bundle, change) -> str:
-    table = json.loads(made.manifest.to_json())
+    table = json.loads(manifest_file.to_json(made.manifest))
     change(table)
     with pytest.raises(Exception, match="expected") as refused:
-        Manifest.from_json(json.dumps(table), "manifest.json")
+        manifest_file.from_json(json.dumps(table), "manifest.json")
     return str(refused.value)
 
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit import sampler
+from edgekit import manifest_file, sampler
 from edgekit.enhance import TileSpec, enhance_sampled
 from edgekit.enhancer import Sampler
 from edgekit.errors import InvalidFile
-from edgekit.manifest import Manifest
 from edgekit.models.degrade import diffused, noisy
 from edgekit.picture import SourcePicture, open_picture
 
@@ -92,9 +91,9 @@ def test_a_picture_too_large_to_be_kept_whole_is_refused(tmp_path) -> None:
 
 @pytest.mark.parametrize("noise", [[0.5, 0.5], [0.2, 0.9], [1.5], [0.5, 0.0]])
 def test_manifests_with_another_schedule_are_refused(noise, tmp_path) -> None:
-    text = bundles.sample(tmp_path)[0].to_json()
+    text = manifest_file.to_json(bundles.sample(tmp_path)[0])
     table = json.loads(text) | {"sampler": {"kind": "ddim", "noise": [0.9, 0.2], "seed": 1}}
-    assert Manifest.from_json(json.dumps(table), "m").sampler == Sampler("ddim", (0.9, 0.2), 1)
+    assert manifest_file.from_json(json.dumps(table), "m").sampler == Sampler("ddim", (0.9, 0.2), 1)
     table["sampler"]["noise"] = noise
     with pytest.raises(InvalidFile, match="sampler: noise is"):
-        Manifest.from_json(json.dumps(table), "m")
+        manifest_file.from_json(json.dumps(table), "m")

@@ -22,6 +22,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit import manifest_file
 from edgekit.backend import DType, Layout
 from edgekit.consistency import golden_tensors, require_size
 from edgekit.errors import InvalidFile
@@ -55,7 +56,7 @@ def read(path: Path) -> Bundle:
             _recover(place)
     except OSError as error:
         raise InvalidFile(f"{path}: cannot be read ({error.strerror}); expected a bundle that `edgekit export` made") from error
-    manifest = Manifest.from_json(_text(place / MANIFEST, str(path / MANIFEST)), str(path / MANIFEST))
+    manifest = manifest_file.from_json(_text(place / MANIFEST, str(path / MANIFEST)), str(path / MANIFEST))
     for described in (*manifest.artifacts, *golden_tensors(manifest)):
         _verify(place / described.file, described.bytes, described.sha256, str(path / described.file))
     return Bundle(path, manifest)
@@ -218,7 +219,7 @@ def write(out: Path, manifest: Manifest, files: Mapping[str, Path], *, force: bo
         with _workplace(place) as folder:
             for name, source in files.items():
                 _copy(source, _inside(folder, name))
-            (folder / MANIFEST).write_text(manifest.to_json(), "utf-8")
+            (folder / MANIFEST).write_text(manifest_file.to_json(manifest), "utf-8")
             _flush(folder)
             try:
                 read(folder)

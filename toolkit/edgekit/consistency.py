@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING
 
 from edgekit.backend import DType, TensorSpec
 from edgekit.enhancer import CLASSICAL, Adjustment, ClassicalStep, ImageSpec, Sampler
 from edgekit.errors import InvalidFile
+from edgekit.manifest import GoldenTensor, Image, Manifest
 from edgekit.tile_size import check as check_tile
-
-if TYPE_CHECKING:
-    from edgekit.manifest import GoldenTensor, Image, Manifest
 
 ITEM_BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "uint8": 1, "int8": 1}
 

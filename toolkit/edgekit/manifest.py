@@ -1,4 +1,4 @@
-"""manifest.json, schema version 1: what an app needs to know about a bundle's files, and what was measured on them.
+"""manifest.json, schema version 1, as types: what an app needs to know about a bundle's files, and what was measured on them.
 
 `manifest.schema.json` is the contract, also for Kotlin and Swift; the dataclasses here are the same keys as types. Numbers carry their unit in the key and
 are finite. What was not measured is None (null), and the artifact's `why_not` says why.
@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from edgekit import consistency
 from edgekit.backend import Delegation, DType, Layout, TensorSpec
 from edgekit.device import ExecutedBy, Latency
 from edgekit.enhancer import Adjustment, ClassicalStep, ImageSpec, Sampler, Task, Tiling
-from edgekit.errors import InvalidFile
-from edgekit.json_schema import check, decode, parse_json, refuse_newer
 from edgekit.recipe import Precision, Quantize
 
 VERSION = 1
@@ -301,26 +298,6 @@ class Manifest:
         names = [variant.name for variant in self.routing.variants] if self.routing else []
         same = {a.variant: a for a in self.artifacts if (a.backend, a.recipe) == (artifact.backend, artifact.recipe)}
         return {name: same[name] for name in names}
-
-    def to_json(self) -> str:
-        """The file's text. Raises ValueError where a value does not fit the schema: a bug of the caller, not of the user."""
-        table = asdict(self)
-        try:
-            text = json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            Manifest.from_json(text, "manifest.json")
-        except (InvalidFile, TypeError, ValueError) as error:
-            raise ValueError(f"this manifest cannot be written: {error}") from error
-        return text
-
-    @staticmethod
-    def from_json(text: str, where: str) -> Manifest:
-        """Reads and validates. `where` opens each message. Raises InvalidFile."""
-        table = parse_json(text, where)
-        refuse_newer(table, "manifest", VERSION, where)
-        check(table, schema(), where)
-        manifest: Manifest = decode(Manifest, table)
-        consistency.require(manifest, where)
-        return manifest
 
 
 @cache
