@@ -7,8 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any
 
@@ -48,9 +49,13 @@ def show_fields(fields: dict[str, Any]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Runtimes print to the terminal from C++ while they load and run; inside this block that goes nowhere, unless --debug wants to see it."""
+    """Runtimes print to the terminal from C++ while they load and run; inside this block that goes nowhere, unless --debug wants to see it, or they end the
+    process."""
     terminal()
-    with nullcontext() if os.environ.get("EDGEKIT_DEBUG") else to_log(Path(os.devnull)):
+    if os.environ.get("EDGEKIT_DEBUG"):
+        yield
+        return
+    with NamedTemporaryFile(prefix="edgekit-", suffix=".log") as log, to_log(Path(log.name)):
         yield
 
 
