@@ -89,7 +89,7 @@ def export(module: nn.Module, example: tuple[Tensor, ...]) -> ModelProto:
                 program, dynamo=True, opset_version=OPSET, input_names=names, output_names=["enhanced"], external_data=False, verbose=False
             )
     except Exception as error:  # the exporter, its decompositions and onnxscript raise many types
-        raise LoweringError(f"torch.onnx could not export the network: {first_line(_cause(error))}") from error
+        raise LoweringError(f"torch.onnx could not export the network: {first_line(_cause(error), kind=True)}") from error
     assert exported is not None
     model = cast(ModelProto, exported.model_proto)
     graphs.strip(model)
