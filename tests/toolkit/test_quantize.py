@@ -1,7 +1,18 @@
 import pytest
 import torch
 
-from edgekit.quantize import LEVELS, MeanSquaredError, MinMax, MovingAverage, Percentile, affine, estimator, matches
+from edgekit.quantize import (
+    LEVELS,
+    MeanSquaredError,
+    MinMax,
+    MovingAverage,
+    Percentile,
+    affine,
+    estimator,
+    matches,
+    round_weight,
+    sensitive_arithmetic,
+)
 
 
 def _feed(e, *tensors):
@@ -134,3 +145,41 @@ def test_matches():
     assert matches("tail.0.0", ["tail*"])
     assert not matches("body.3.body.2", ["body.*.body.0"])
     assert not matches("head.0", [])
+
+
+def test_arithmetic_around_a_quotient_is_sensitive_where_one_side_has_no_layer():
+    reads = {
+        "scaled": ["picture"],
+        "quotient": ["scaled"],
+        "joined": ["quotient", "scaled"],
+        "first": ["joined"],
+        "added": ["first", "joined"],
+        "root": ["added"],
+        "pixels": ["root", "added"],
+    }
+    found = sensitive_arithmetic(reads, layers={"first"}, sensitive={"quotient", "root"})
+    assert found == {"scaled", "joined", "added", "pixels"}
+
+
+def test_residual_sums_that_a_normalization_reads_are_not():
+    reads = {
+        "first": ["picture"],
+        "sum": ["first"],
+        "norm": ["sum"],
+        "gained": ["norm"],
+        "second": ["gained"],
+        "next": ["sum", "second"],
+        "last": ["next"],
+    }
+    assert sensitive_arithmetic(reads, layers={"first", "second", "last"}, sensitive={"norm"}) == {"gained"}
+    assert sensitive_arithmetic(reads, layers={"first", "second", "last"}, sensitive=()) == set()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weights_are_rounded_per_output_channel(axis):
+    """Whole numbers up to 127, one channel of them a thousandth: by channel, nothing is lost."""
+    whole = torch.randint(-126, 127, (4, 4, 3, 3), generator=torch.Generator().manual_seed(0)).float()
+    whole.transpose(0, axis)[:, 0, 0, 0] = 127
+    whole.transpose(0, axis)[1] /= 1000
+    torch.testing.assert_close(round_weight(whole, axis), whole, rtol=1e-5, atol=0)
+    assert (round_weight(whole, 1 - axis) - whole).abs().max() > 0.05

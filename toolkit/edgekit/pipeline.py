@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgekit import (
     baseline,
+    bias_correction,
     bundle,
     capture,
     evidence,
@@ -219,11 +220,10 @@ def make(
     with to_log(log):
         rewritten = rewrite.apply(job.module or enhancer.module, example, rewrites)
         as_file = tuple(to_io(t, target.io) for t in example)
-        used = examples[: quantize.tiles] if quantize else []
+        used = [tuple(to_io(t, target.io) for t in tile) for tile in (examples[: quantize.tiles] if quantize else [])]
         try:
-            lowered = backend.lower(
-                rewritten.module, as_file, quantize, [tuple(to_io(t, target.io) for t in tile) for tile in used], folder / f"{name}{backend.suffix}"
-            )
+            corrected = bias_correction.correct(rewritten.module, used, quantize) if quantize and quantize.corrects_bias and used else 0
+            lowered = backend.lower(rewritten.module, as_file, quantize, used, folder / f"{name}{backend.suffix}")
         except EdgekitError:
             raise
         except Exception as error:
@@ -271,7 +271,11 @@ def make(
         quantize=quantize,
         quantized=lowered.quantized,
         kept_float=lowered.kept_float,
-        facts={**lowered.facts, "rewrites": {name: places for name, places in rewritten.changes.items() if places}},
+        facts={
+            **lowered.facts,
+            **({"corrected_biases": corrected} if corrected else {}),
+            "rewrites": {name: places for name, places in rewritten.changes.items() if places},
+        },
         variant=job.variant,
     )
     return Made(artifact, lowered, run)

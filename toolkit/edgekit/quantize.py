@@ -1,4 +1,4 @@
-"""Activation ranges for 8-bit quantization, and which layers stay float. Plain torch: every backend that lets us choose a range uses these.
+"""Activation ranges for 8-bit quantization, the levels of weights, and which layers stay float. Plain torch: every backend that lets us choose a range uses these.
 
 An estimator sees the calibration tensors of one activation, one after the other, and then gives the range [lo, hi] that 256 levels should span.
 The range always holds 0, because affine quantization must represent it exactly (zero padding, ReLU).
@@ -7,9 +7,9 @@ The range always holds 0, because affine quantization must represent it exactly 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -56,6 +56,38 @@ def matches(name: str, globs: Iterable[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
+T = TypeVar("T", bound=Hashable)
+
+
+def sensitive_arithmetic(reads: Mapping[T, Iterable[T]], layers: Container[T], sensitive: Container[T]) -> set[T]:
+    """What is better left in float: arithmetic that meets a `sensitive` operator (a quotient, a root, an angle, a comparison) on its way to the nearest layer
+    before or behind it, where on one of the two sides there is no layer.
+
+    `reads`: operator -> what it reads, in order of execution; `layers`: products, which compute in int8. The hue of a picture is such arithmetic, as is what
+    turns a network's result back into colours: 256 levels of a hue cost more than those of all layers together. A residual sum that a normalization
+    reads is none, because layers stand on both sides of it.
+    """
+
+    def ends(towards: Mapping[T, Iterable[T]]) -> dict[T, set[str]]:
+        """Operator -> what its ways along `towards` end at."""
+        found: dict[T, set[str]] = {}
+        for node, others in towards.items():
+            kinds = ({"layer"} if o in layers else {"sensitive"} if o in sensitive else found.get(o, set()) for o in others)
+            found[node] = set().union(*kinds)
+        return found
+
+    readers: dict[T, list[T]] = {node: [] for node in reversed(list(reads))}
+    for node, sources in reads.items():
+        for source in sources:
+            readers.setdefault(source, []).append(node)
+    before, behind = ends(reads), ends(readers)
+    return {
+        node
+        for node in reads
+        if node not in layers and node not in sensitive and "sensitive" in before[node] | behind[node] and "layer" not in before[node] & behind[node]
+    }
+
+
 def told(ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
     """Layer -> range of its output, as a manifest's `facts.ranges` has it: six digits."""
     return {name: [float(f"{low:.6g}"), float(f"{high:.6g}")] for name, (low, high) in ranges.items()}
@@ -74,6 +106,13 @@ def affine(lo: float, hi: float, least: float = 0.0) -> tuple[float, int]:
     gets levels of SMALLEST."""
     scale = max((hi - lo) / LEVELS, SMALLEST, least)
     return scale, max(-128, min(127, round(-128 - lo / scale)))
+
+
+def round_weight(weight: Tensor, axis: int) -> Tensor:
+    """`weight` as int8 files hold it: 255 symmetric levels per output channel, which are those of `axis`."""
+    others = [d for d in range(weight.dim()) if d != axis]
+    scale = (weight.detach().abs().amax(others) / 127).clamp_min(1e-9)
+    return torch.fake_quantize_per_channel_affine(weight.detach(), scale, torch.zeros_like(scale, dtype=torch.int32), axis, -127, 127)
 
 
 def _bounds(x: Tensor) -> tuple[float, float]:

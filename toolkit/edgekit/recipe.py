@@ -29,7 +29,8 @@ class Quantize:
     `estimator` chooses each activation's range from the calibration tiles (None: what the backend does best); `percentile` serves that estimator only.
     `tiles` bounds how many calibration tiles are used. `float_layers` (globs on layer names, as `edgekit inspect` and the manifest list them) and
     `float_types` ("conv2d", "add" ...) stay in float. `fp32_layers` (globs on layers or operators) stay in float32 where the rest computes in fp16: the
-    cure for an overflow that the fp16 audit found. `palette_bits` (glob on layers -> 2, 4, 6, 8, or 16 for none) are other bits for some layers of a
+    cure for an overflow that the fp16 audit found. `bias_correction` takes out of each bias what int8 rounding shifts its layer by on the calibration tiles
+    (palettized files have their own). `palette_bits` (glob on layers -> 2, 4, 6, 8, or 16 for none) are other bits for some layers of a
     palettized file; the last glob that fits counts.
     """
 
@@ -40,6 +41,7 @@ class Quantize:
     float_layers: tuple[str, ...] = ()
     float_types: tuple[str, ...] = ()
     fp32_layers: tuple[str, ...] = ()
+    bias_correction: bool = True
     palette_bits: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -51,6 +53,11 @@ class Quantize:
     def rounds_activations(self) -> bool:
         """Whether activations are int8 with ranges from calibration tiles."""
         return self.precision in ("int8", "palettized-4-int8")
+
+    @property
+    def corrects_bias(self) -> bool:
+        """Whether biases are corrected before the toolchain rounds."""
+        return self.bias_correction and self.precision.startswith("int8")
 
 
 Cost = Literal["macs", "parameters", "latency"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgekit import metrics, palette
-from edgekit.quantize import affine
+from edgekit.quantize import affine, round_weight
 
 aten = torch.ops.aten
 
@@ -87,7 +87,7 @@ class _Run(Interpreter):
             source, weight, *rest = arguments
             if self._bits:
                 return n.target(source, palette.snap(weight, palette.cluster(weight, self._bits)), *rest, **options)  # type: ignore[operator]
-            value = n.target(self._round(source, n.all_input_nodes[0]), _round_weight(weight, WEIGHTED[n.target]), *rest, **options)  # type: ignore[operator]
+            value = n.target(self._round(source, n.all_input_nodes[0]), round_weight(weight, WEIGHTED[n.target]), *rest, **options)  # type: ignore[operator]
             return self._round(value, n)
         value = super().run_node(n)
         if n in self._watch:
@@ -99,9 +99,3 @@ class _Run(Interpreter):
     def _round(self, x: Tensor, node: Node) -> Tensor:
         scale, zero = affine(*self._ranges[node])
         return torch.fake_quantize_per_tensor_affine(x, scale, zero, -128, 127)
-
-
-def _round_weight(weight: Tensor, axis: int) -> Tensor:
-    dims = [d for d in range(weight.dim()) if d != axis]
-    scale = (weight.detach().abs().amax(dims) / 127).clamp_min(1e-9)
-    return torch.fake_quantize_per_channel_affine(weight.detach(), scale, torch.zeros_like(scale, dtype=torch.int32), axis, -127, 127)
