@@ -6,6 +6,7 @@ Every file is made and executed here. Results are kept in build/rewrites.json, s
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -210,6 +211,7 @@ NETWORKS: dict[str, dict[str, Network]] = {
     "power": {"squared": formula(lambda x: x**2.0)},
     "extremes": {"largest of the channels": formula(lambda x: x - x.max(1)[0].unsqueeze(1))},
     "fractions": {"remainder of one": formula(lambda x: x * 4 % 1)},
+    "half_turns": {"angle of a point": formula(lambda x: torch.atan2(x.relu(), x - 0.1) / (2 * math.pi) + 0.5)},
     "tiny_addends": {"1e-8 against a division by zero": formula(lambda x: x / (x.relu() + 1e-8))},
     "channel_sums": {"mean over channels": formula(lambda x: x - x.mean(1, keepdim=True))},
     "split_by_slices": {"one half gates the other": lambda: between(conv(outputs=2 * CHANNELS), Formula(gate), conv())},

@@ -25,7 +25,7 @@ from edgekit.quantize import told
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.executorch import levels
 from edgekit_targets.executorch.host import Session, contiguous
-from edgekit_targets.executorch.quantizer import WEIGHTED, DynamicQuantizer, StaticQuantizer, exempted, layers
+from edgekit_targets.executorch.quantizer import WEIGHTED, DynamicQuantizer, StaticQuantizer, in_float, layers
 
 if TYPE_CHECKING:
     from edgekit_targets.executorch import ExecuTorch
@@ -121,8 +121,8 @@ def _quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tens
     if not chosen:
         raise LoweringError("static int8 needs calibration tiles, got none; pass a calibration set, or use int8-dynamic")
     found = {node.name: name for name, node in layers(graph).items()}
-    # An exempted addition between two int8 layers has int8 neighbours on all sides and looks quantized; it rounds nothing that they do not round.
-    exempt = {node.name for node in exempted(graph, quantize)}
+    # A float addition between two int8 layers has int8 neighbours on all sides and looks quantized; it rounds nothing that they do not round.
+    floats = {node.name for node in in_float(graph, quantize)}
     quantizer = StaticQuantizer(quantize, DEFAULT_ESTIMATOR) if quantize.precision == "int8" else DynamicQuantizer(quantize)
     prepared = prepare_pt2e(graph, quantizer)
     for tile in chosen:
@@ -132,7 +132,7 @@ def _quantize(graph: GraphModule, quantize: Quantize, tiles: Sequence[tuple[Tens
     assert isinstance(converted, GraphModule)
     _one_grid_per_border(converted)
     _one_dequantize_per_user(converted)
-    done = {found[n.name]: n for n in converted.graph.nodes if n.name in found and n.name not in exempt and _is_quantized(n)}
+    done = {found[n.name]: n for n in converted.graph.nodes if n.name in found and n.name not in floats and _is_quantized(n)}
     if not any(n.target in WEIGHTED for n in done.values()):
         raise LoweringError(
             f"{quantize.precision}: no convolution was quantized ({len(found)} candidates); check float_layers and float_types, or use fp32"

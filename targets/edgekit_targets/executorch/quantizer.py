@@ -16,10 +16,11 @@ from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationConfig,
     QuantizationSpec,
+    SharedQuantizationSpec,
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgekit.quantize import affine, estimator, matches
+from edgekit.quantize import affine, estimator, matches, sensitive_arithmetic
 from edgekit.recipe import Quantize
 
 aten = torch.ops.aten
@@ -32,6 +33,16 @@ LAYERS = WEIGHTED | ELEMENTWISE
 STATISTICAL: tuple[Any, ...] = (
     aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.rsqrt.default, aten.sqrt.default, aten.pow.Tensor_Scalar
 )  # fmt: skip
+
+PRODUCTS = (*WEIGHTED, aten.bmm.default, aten.matmul.default)
+
+SENSITIVE = (
+    aten.reciprocal.default, aten.sqrt.default, aten.rsqrt.default, aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.log.default,
+    aten.sin.default, aten.cos.default, aten.tan.default, aten.asin.default, aten.acos.default, aten.atan.default, aten.atan2.default,
+    aten.remainder.Scalar, aten.remainder.Tensor, aten.fmod.Scalar, aten.fmod.Tensor, aten.floor.default, aten.eq.Scalar, aten.eq.Tensor,
+    aten.gt.Scalar, aten.gt.Tensor, aten.lt.Scalar, aten.lt.Tensor, aten.ge.Scalar, aten.ge.Tensor, aten.le.Scalar, aten.le.Tensor,
+)  # fmt: skip
+"""Operators that make much of little, besides divisions by what is computed: see `edgekit.quantize.sensitive_arithmetic`."""
 
 PIXELS = FixedQParamsQuantizationSpec(torch.int8, scale=1 / 255, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine)
 """[0, 1] on the 8-bit grid: exact for pictures, and a clamp for outputs."""
@@ -90,13 +101,12 @@ class StaticQuantizer(XNNPACKQuantizer):
         self._quantize = quantize
 
     def annotate(self, model: GraphModule) -> GraphModule:
-        exempt = exempted(model, self._quantize)
-        wanted = set(layers(model).values()) - exempt - statistics(model)
+        wanted = set(layers(model).values()) - in_float(model, self._quantize)
         self.set_filter_function(lambda node: node.target not in LAYERS or node in wanted)
         model = super().annotate(model)
         for node in model.graph.nodes:
             # `mean` would inherit its input's range, which is far too coarse for it (InstanceNorm loses 15 dB); `cat` ignores the filter.
-            if node.target in (aten.mean.dim, aten.mean.default) or (node.target in LAYERS and node not in wanted):
+            if node.target in (aten.mean.dim, aten.mean.default) or (node.target in LAYERS and node not in wanted) or _shares_with_float(node):
                 node.meta.pop(Q_ANNOTATION_KEY, None)
         picture = _picture(model)
         for node in model.graph.nodes:
@@ -163,6 +173,13 @@ class DynamicQuantizer(XNNPACKQuantizer):
         return bool(groups != 1) or weight.meta["val"].shape[1] == 1 or source.target in self.FRAGILE
 
 
+def _shares_with_float(node: Node) -> bool:
+    """Whether the levels of this operator, which only moves values, would be those of a result that stays float."""
+    annotation = node.meta.get(Q_ANNOTATION_KEY)
+    shared = annotation.output_qspec if annotation is not None else None
+    return isinstance(shared, SharedQuantizationSpec) and isinstance(shared.edge_or_node, Node) and Q_ANNOTATION_KEY not in shared.edge_or_node.meta
+
+
 def statistics(graph: GraphModule) -> set[Node]:
     """The arithmetic of normalizations that are written out (mean, subtraction, square, rsqrt, gain, offset), and of exponentials: 256 levels are far too few
     for it. A style network's instance normalizations lose 7 dB of 42 in int8, for nothing: XNNPACK runs them as fast in float."""
@@ -176,6 +193,19 @@ def statistics(graph: GraphModule) -> set[Node]:
         if averages or centres or squares or powers or (node.target in STATISTICAL and computed and all(n in found for n in computed)):
             found.add(node)
     return found
+
+
+def sensitive(graph: GraphModule) -> set[Node]:
+    """The arithmetic around divisions, roots and angles that no layer reads or none writes: `edgekit.quantize.sensitive_arithmetic`."""
+    reads = {n: n.all_input_nodes for n in graph.graph.nodes if n.op == "call_function"}
+    products = {n for n in reads if n.target in PRODUCTS and not _sums(graph, n)}
+    divisions = {n for n in reads if n.target is aten.div.Tensor and not _is_number(n.args[1])}
+    return sensitive_arithmetic(reads, products, divisions | {n for n in reads if n.target in SENSITIVE})
+
+
+def in_float(graph: GraphModule, quantize: Quantize) -> set[Node]:
+    """What static int8 leaves in float: what the recipe asks for, and what 256 levels are too few for. Raises ValueError as `exempted` does."""
+    return exempted(graph, quantize) | statistics(graph) | sensitive(graph)
 
 
 def _sums(graph: GraphModule, node: Node) -> bool:

@@ -20,7 +20,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from torch import Tensor
 
 from edgekit.errors import LoweringError
-from edgekit.quantize import RangeEstimator, estimator, matches
+from edgekit.quantize import RangeEstimator, estimator, matches, sensitive_arithmetic
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.onnx import graphs
 from edgekit_targets.onnx.host import session_options
@@ -43,6 +43,12 @@ FLOAT_TYPES = {
 
 STATIC = (*graphs.WEIGHTED, "Add", "Relu", "Clip", "Concat", "MaxPool", "DepthToSpace")
 """What ONNX Runtime's CPU computes in int8 between quantized neighbours. Multiplications, means and norms stay float: their ranges ruin an image."""
+
+SENSITIVE = (
+    "Reciprocal", "Sqrt", "ReduceL2", "Log", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Mod", "Floor",
+    "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual",
+)  # fmt: skip
+"""Operators that make much of little, besides divisions by what is computed and powers: see `edgekit.quantize.sensitive_arithmetic`."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ def static(model: ModelProto, quantize: Quantize, tiles: Sequence[tuple[Tensor, 
         extra_options=extra,
     )
     quantizer.quantize_model()
+    _read_unrounded(quantizer.model.model, _sensitive(model), {name for node in nodes for name in node.output})
     if not symmetric:
         _shield(quantizer.model.model)
     quantizer.model.topological_sort()
@@ -175,14 +182,24 @@ def _bounds(model: ModelProto) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def _sensitive(model: ModelProto) -> set[str]:
+    """The tensors around divisions, roots and angles that no layer reads or none writes. A power of two or three is a product, no sensitive one."""
+    known, kinds = graphs.constants(model), {name: node for node in model.graph.node for name in node.output}
+    divisions = {name for name, node in kinds.items() if node.op_type == "Div" and node.input[1] not in known}
+    powers = {name for name, node in kinds.items() if node.op_type == "Pow" and graphs.scalar(known.get(node.input[1])) not in (2.0, 3.0)}
+    others = {name for name, node in kinds.items() if node.op_type in SENSITIVE}
+    layers = {name for name, node in kinds.items() if node.op_type in graphs.WEIGHTED}
+    return sensitive_arithmetic({name: node.input for name, node in kinds.items()}, layers, divisions | powers | others)
+
+
 def _chosen(model: ModelProto, types: Sequence[str], quantize: Quantize) -> list[NodeProto]:
-    """The nodes to quantize. Additions of a constant stay float: they are colour shifts and rounding, not residuals. So do stacks of matrices: ONNX Runtime
-    scales them along the wrong axis and then refuses its own file. Raises LoweringError on exemptions that fit nothing."""
+    """The nodes to quantize. Additions of a constant stay float: they are colour shifts and rounding, not residuals. So does sensitive arithmetic, and stacks
+    of matrices: ONNX Runtime scales them along the wrong axis and then refuses its own file. Raises LoweringError on exemptions that fit nothing."""
     unknown = [t for t in quantize.float_types if t not in FLOAT_TYPES]
     if unknown:
         raise LoweringError(f"onnx: float_types has '{unknown[0]}'; expected some of {', '.join(FLOAT_TYPES)}")
     exempt = {op for t in quantize.float_types for op in FLOAT_TYPES[t]}
-    known = graphs.constants(model)
+    known, sensitive = graphs.constants(model), _sensitive(model)
     candidates = [
         node
         for node in model.graph.node
@@ -190,6 +207,7 @@ def _chosen(model: ModelProto, types: Sequence[str], quantize: Quantize) -> list
         and (node.op_type not in graphs.WEIGHTED or node.input[1] in known)
         and (node.op_type != "MatMul" or len(known[node.input[1]].dims) <= 2)
         and (node.op_type != "Add" or not any(name in known for name in node.input))
+        and node.output[0] not in sensitive
     ]
     layers = {node.name: graphs.layer(node, known) for node in candidates}
     for glob in quantize.float_layers:
@@ -216,6 +234,18 @@ def _checked(before: ModelProto, after: ModelProto) -> Quantized:
     if not quantized:
         raise LoweringError("onnx: the quantizer left every layer in float; nothing was quantized")
     return Quantized(after, tuple(quantized), tuple(kept))
+
+
+def _read_unrounded(model: ModelProto, readers: set[str], integer: set[str]) -> None:
+    """Gives float operators, by the tensors that they write, the operand itself where ONNX Runtime gives them what an int8 one besides them reads. What an
+    int8 operator writes (`integer`) is rounded for all."""
+    made = graphs.producers(model)
+    for node in model.graph.node:
+        for place, name in enumerate(node.input if node.output[0] in readers else ()):
+            restores = made.get(name)
+            rounds = made.get(restores.input[0]) if restores is not None and restores.op_type == "DequantizeLinear" else None
+            if rounds is not None and rounds.input[0] not in integer:
+                node.input[place] = rounds.input[0]
 
 
 def _shield(model: ModelProto) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ def ranges(content: bytes, graph: Graph, wanted: Iterable[flatbuffer.Tensor], ti
     """Tensor name -> range, for the tensors `wanted` of the float file `content`.
 
     `tiles` are NCHW, float32 in [0, 1] or uint8. The recipe's estimator decides, except for what lies between the input and the first layers: that takes the
-    range which a black and a white picture give, so that 8-bit pixels fall on the integer levels exactly. Raises LoweringError without tiles.
+    range which a black and a white picture give, so that 8-bit pixels fall on the integer levels exactly; and the tiles, whose colours may go beyond it (the
+    hue of grey is nothing). Raises LoweringError without tiles.
     """
     if not tiles:
         raise LoweringError("tflite int8 needs calibration tiles; got none; pass a calibration set, or use int8-dynamic")
@@ -45,7 +46,7 @@ def ranges(content: bytes, graph: Graph, wanted: Iterable[flatbuffer.Tensor], ti
         _update(interpreter, chosen, pixels)
     for tile in tiles:
         _run(interpreter, tile)
-        _update(interpreter, chosen, values)
+        _update(interpreter, chosen, pixels | values)
     return {name: seen.range() for name, seen in (pixels | values).items()}
 
 
@@ -70,7 +71,7 @@ def _run(interpreter: Interpreter, tile: tuple[Tensor, ...]) -> None:
     interpreter.invoke()
 
 
-def _update(interpreter: Interpreter, chosen: dict[str, flatbuffer.Tensor], estimators: dict[str, RangeEstimator] | dict[str, MinMax]) -> None:
+def _update(interpreter: Interpreter, chosen: dict[str, flatbuffer.Tensor], estimators: Mapping[str, RangeEstimator]) -> None:
     for name, seen in estimators.items():
         try:
             seen.update(torch.from_numpy(interpreter.get_tensor(chosen[name].index)))

@@ -34,6 +34,7 @@ from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.fourier_products import fourier_products
 from edgekit.rewrite.fractions import fractions
 from edgekit.rewrite.freeze_parameters import freeze_parameters
+from edgekit.rewrite.half_turns import half_turns
 from edgekit.rewrite.hard_sigmoid import hard_sigmoid
 from edgekit.rewrite.hardtanh import hardtanh
 from edgekit.rewrite.instance_norm import instance_norm
@@ -98,6 +99,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "power": power,
     "extremes": extremes,
     "fractions": fractions,
+    "half_turns": half_turns,
     "channel_sums": channel_sums,
     "bicubic": bicubic,
     "nearest_features": nearest_features,
