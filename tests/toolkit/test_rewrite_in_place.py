@@ -77,3 +77,17 @@ def test_a_mask_that_is_written_leaves_normalizations_whole():
         return norm(x) * mask
 
     assert operators(exact(Formula(network).eval(), picture(), "freeze_parameters")) == {"batch_norm": 1, "mul": 1}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda y: y * torch.tensor(0.5, dtype=y.dtype), lambda y: F.dropout(y, 0.5, False) * 2],
+    ids=["a constant made on the way", "dropout that is switched off"],
+)
+def test_beside_an_assignment(function):
+    def network(x):
+        y = 4 * x - 2
+        y[:, :2] = function(y[:, :2])
+        return function(y)
+
+    exact(Formula(network).eval(), picture(), "slice_scatter", "freeze_parameters", "remove_noise")

@@ -59,9 +59,8 @@ def _exported(module: nn.Module, example: tuple[Tensor, ...]) -> GraphModule:
     with torch.no_grad():
         program = torch.export.export(module, example)
         if any(_assigns(node) for node in program.graph.nodes):
-            program = program.run_decompositions(
-                {}
-            )  # breaks up batch normalization only: assignments to a part of a tensor become operators with a result
+            # Assignments become operators with a result. Of the others it breaks up batch normalization only.
+            program = program.run_decompositions({})
         graph = program.module(check_guards=False)
     assert isinstance(graph, GraphModule)
     _write_out_numbers(graph)
