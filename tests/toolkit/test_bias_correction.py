@@ -1,6 +1,5 @@
 """What rounding shifts on average is back in the biases: by hand for one layer, and through a runtime for whole networks."""
 
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -113,6 +112,7 @@ def loss_of(
     graph: nn.Module, expected: list[Tensor], inputs: list[tuple[Tensor, ...]], calibration: list[tuple[Tensor, ...]], file
 ) -> tuple[float, float]:
     """Of an int8 ONNX file of `graph` on `inputs`: the largest mean shift of a colour, and the mean squared difference from what is expected."""
+    onnxruntime = pytest.importorskip("onnxruntime")
     lowered = backend("onnx").lower(graph, inputs[0], STATIC, calibration, file)
     session = onnxruntime.InferenceSession(lowered.file)
     differences = torch.cat(
