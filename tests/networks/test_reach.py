@@ -57,4 +57,4 @@ def test_what_fails_still_fails(cells):
     (key,) = (key for key, cell in cells.items() if cell["status"] == "failed")
     with pytest.raises(LoweringError) as error:
         reach.measure(*key.split("/"))
-    assert cells[key]["status"] == "failed" and cells[key]["reason"].split(": ")[-1][:40] in str(error.value)
+    assert cells[key]["reason"].split(": ")[-1][:40] in str(error.value)
