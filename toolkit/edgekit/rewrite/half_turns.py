@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch.fx import GraphModule
 
-from edgekit.rewrite.graph import aten, calls, constant_node, dtype_of
-
-ENDS = {"left": math.pi, "right": 0.0}
+from edgekit.rewrite.graph import aten, calls, dtype_of
 
 
 def half_turns(graph: GraphModule) -> int:
@@ -20,14 +17,10 @@ def half_turns(graph: GraphModule) -> int:
     angles = list(calls(graph, aten.atan2.default))
     for node in angles:
         y, x = node.args
-        behind = node.next
-        half, none = (
-            constant_node(graph, behind, f"{node.name}.{name}", torch.full((1,), turn, dtype=dtype_of(node))) for name, turn in ENDS.items()
-        )
-        with graph.graph.inserting_before(behind):
+        with graph.graph.inserting_before(node.next):
             call = graph.graph.call_function
-            axis = call(aten.where.self, (call(aten.lt.Scalar, (x, 0)), half, none))
-            angle = call(aten.where.self, (call(aten.eq.Scalar, (y, 0)), axis, node))
+            left = call(aten.to.dtype, (call(aten.lt.Scalar, (x, 0)), dtype_of(node)))
+            angle = call(aten.where.self, (call(aten.eq.Scalar, (y, 0)), call(aten.mul.Tensor, (left, math.pi)), node))
         angle.meta |= {key: value for key, value in node.meta.items() if key == "val"}
         node.replace_all_uses_with(angle, delete_user_cb=lambda user, new=angle: user is not new)
     return len(angles)
