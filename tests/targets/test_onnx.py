@@ -249,7 +249,9 @@ class TestRefusals:
             def forward(self, x):
                 return torch.sort(x, stable=True)[0]
 
-        with pytest.raises(LoweringError, match=r"^torch.onnx could not export the network: DispatchError: No ONNX function found for .*aten.sort") as caught:
+        with pytest.raises(
+            LoweringError, match=r"^torch.onnx could not export the network: DispatchError: No ONNX function found for .*aten.sort"
+        ) as caught:
             Onnx().lower(Sorted(), tile, None, [], tmp_path / "m.onnx")
         assert "step" not in str(caught.value)
 
