@@ -95,6 +95,24 @@ def test_what_is_computed_is_left_alone():
     assert bias_correction.correct(graph, tiles(1), STATIC) == 0
 
 
+def test_means_that_were_written_as_products_are_no_layers():
+    """A variance that is shifted below zero has no root."""
+
+    class Normalized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            return y * (y * y).mean(1, keepdim=True).rsqrt()
+
+    inputs = tiles(2)
+    graph = rewrite.apply(Normalized().eval(), inputs[0], ("channel_sums",)).module
+    assert len(list(calls(graph, aten.conv2d.default))) == 2
+    assert bias_correction.correct(graph, inputs, STATIC) == 1
+
+
 def test_values_that_are_not_finite_are_refused():
     class Root(nn.Module):
         def __init__(self) -> None:

@@ -24,6 +24,12 @@ def test_a_backend_may_differ(tmp_path):
     assert mine.for_backend("executorch") == Quantize("int8", tiles=8)
 
 
+def test_biases_are_corrected_where_weights_are_rounded_once_and_for_all(tmp_path):
+    precisions = ("int8", "int8-weights", "int8-dynamic", "palettized-4", "fp16")
+    assert [p for p in precisions if Quantize(p).corrects_bias] == ["int8", "int8-weights"]
+    assert not written(tmp_path, '[quantize]\nprecision = "int8"\nbias_correction = false\n').quantize.corrects_bias
+
+
 def test_a_prune_table_is_read_whole(tmp_path):
     table = 'ratio = 0.3\ncost = "latency"\nimportance = "taylor"\nmultiple = 4\nlayers = ["body.*", "tail.*"]\nshared = true\nblocks = 2\n'
     mine = written(tmp_path, f'[prune]\n{table}[quantize]\nprecision = "int8"\n')

@@ -49,6 +49,7 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
     start = time.monotonic()
     # How far a pixel reaches does not matter for one tile per picture, and takes minutes to find out of some transformers.
     probe.reach = lambda module, inputs, found: probe.Reach("whole", None, found.multiple_of)
+    pipeline.LATENCY_RUNS = 1  # no time is reported
     community.registry()
     found = community.recognized(state_of(name))
     if found is None:
@@ -66,7 +67,7 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
             enhancer,
             Target("matrix", ()),
             [pipeline.Job(backend(runtime), recipe.load(precision))],
-            few(calibration_set("photos"), 8),
+            few(calibration_set("photos"), 8 if max(side) <= 256 else 2),
             few(test_set(), 2),
             Host(),
             Path(folder) / "bundle",

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Interpreter, Node
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from edgekit.quantize import affine, estimator, matches, round_weight
+from edgekit.quantize import affine, estimator, matches, only_sums, round_weight
 from edgekit.recipe import Quantize
 from edgekit.rewrite.graph import arguments, aten, constant, layer_name, own_name, put
 
@@ -88,7 +88,7 @@ class _SideBySide(Interpreter):
         args = (self._levels(args[0]), round_weight(args[1], weight_axis), *args[2:])
         rounded = self._each(n, args, kwargs, lambda value: value.rounded)
         others = [d for d in range(exact[0].ndim) if d != axis % exact[0].ndim]
-        shift = torch.stack([(e - r).double().mean(others) for e, r in zip(exact, rounded, strict=True)]).mean(0).float()
+        shift = torch.stack([(e - r).double().mean(others) for e, r in zip(exact, rounded, strict=True)]).mean(0).float().nan_to_num(0, 0, 0)
         self.shifts[n] = shift
         shape = [1 if d in others else -1 for d in range(exact[0].ndim)]
         result = _Beside(exact, [value + shift.view(shape) for value in rounded])
@@ -106,9 +106,10 @@ class _SideBySide(Interpreter):
         return found
 
     def _is_rounded(self, n: Node) -> bool:
-        """And has constants for weight and bias."""
+        """A layer that the recipe rounds, with constants for weight and bias."""
         name, kind, bias = layer_name(n), WEIGHTED[n.target][0], arguments(n)[2]
-        if name is None or (bias is not None and constant(self._graph, bias) is None):
+        weight = constant(self._graph, n.args[1])
+        if name is None or weight is None or (only_sums(weight) if bias is None else constant(self._graph, bias) is None):
             return False
         return kind not in self._quantize.float_types and not matches(name, self._quantize.float_layers)
 

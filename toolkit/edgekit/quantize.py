@@ -115,6 +115,12 @@ def round_weight(weight: Tensor, axis: int) -> Tensor:
     return torch.fake_quantize_per_channel_affine(weight.detach(), scale, torch.zeros_like(scale, dtype=torch.int32), axis, -127, 127)
 
 
+def only_sums(weight: Tensor) -> bool:
+    """Whether a layer with this weight (outputs first) and no bias is a mean or a sum over channels, as `edgekit.rewrite.channel_sums` writes them: one
+    output, equal weights. It belongs to a normalization and stays float."""
+    return weight.shape[0] == 1 and bool((weight == weight.flatten()[0]).all())
+
+
 def _bounds(x: Tensor) -> tuple[float, float]:
     if x.numel() == 0:
         raise ValueError("calibration tensor is empty; expected values")

@@ -30,7 +30,7 @@ class Quantize:
     `tiles` bounds how many calibration tiles are used. `float_layers` (globs on layer names, as `edgekit inspect` and the manifest list them) and
     `float_types` ("conv2d", "add" ...) stay in float. `fp32_layers` (globs on layers or operators) stay in float32 where the rest computes in fp16: the
     cure for an overflow that the fp16 audit found. `bias_correction` takes out of each bias what int8 rounding shifts its layer by on the calibration tiles
-    (palettized files have their own). `palette_bits` (glob on layers -> 2, 4, 6, 8, or 16 for none) are other bits for some layers of a
+    (int8 and int8-weights; palettized files have their own). `palette_bits` (glob on layers -> 2, 4, 6, 8, or 16 for none) are other bits for some layers of a
     palettized file; the last glob that fits counts.
     """
 
@@ -57,7 +57,7 @@ class Quantize:
     @property
     def corrects_bias(self) -> bool:
         """Whether biases are corrected before the toolchain rounds."""
-        return self.bias_correction and self.precision.startswith("int8")
+        return self.bias_correction and self.precision in ("int8", "int8-weights")
 
 
 Cost = Literal["macs", "parameters", "latency"]

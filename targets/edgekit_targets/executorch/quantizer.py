@@ -20,7 +20,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgekit.quantize import affine, estimator, matches, sensitive_arithmetic
+from edgekit.quantize import affine, estimator, matches, only_sums, sensitive_arithmetic
 from edgekit.recipe import Quantize
 
 aten = torch.ops.aten
@@ -209,7 +209,7 @@ def in_float(graph: GraphModule, quantize: Quantize) -> set[Node]:
 
 
 def _sums(graph: GraphModule, node: Node) -> bool:
-    """Whether this is a mean or a sum that `edgekit.rewrite.channel_sums` wrote as a product: one output, equal weights, no bias."""
+    """Whether this is a mean or a sum that `edgekit.rewrite.channel_sums` wrote as a product."""
     if node.target not in (aten.conv2d.default, aten.linear.default) or len(node.args) != 2:
         return False
     weight = node.args[1]
@@ -217,7 +217,7 @@ def _sums(graph: GraphModule, node: Node) -> bool:
         return False
     owner, _, name = str(weight.target).rpartition(".")
     value = getattr(graph.get_submodule(owner), name)
-    return value.shape[0] == 1 and bool((value == value.flatten()[0]).all())
+    return only_sums(value)
 
 
 def exempted(graph: GraphModule, quantize: Quantize) -> set[Node]:

@@ -1,7 +1,7 @@
 """Means and sums over channels become products with a constant: a 1x1 convolution of (N, C, H, W) over C, else a linear layer over the last side.
 
 Why: XNNPACK under ExecuTorch averages over a picture's height and width only, and sums nothing; each layer normalization of NAFNet, Restormer and SwinIR takes two
-means over channels. In int8 files the products stay float: the quantizer knows them by their equal weights.
+means over channels. In int8 files the products stay float: quantizers know them by their equal weights (`edgekit.quantize.only_sums`).
 """
 
 from __future__ import annotations
