@@ -185,6 +185,21 @@ def test_receptive_radius_counts_zero_weights_and_several_inputs() -> None:
     assert tiles.receptive_radius(Fuse().eval(), (torch.rand(1, 3, 8, 8), torch.rand(1, 1, 8, 8))) == 3
 
 
+@pytest.mark.parametrize("reach", [0, 1, 3])
+def test_receptive_radius_behind_a_mask_that_swallows_what_is_no_number(reach: int) -> None:
+    """As the masks of a hue do: a comparison with not-a-number is false."""
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 2 * reach + 1, padding=reach)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(torch.where(x > 0.2, x, torch.zeros_like(x)))
+
+    assert tiles.receptive_radius(Masked().eval(), (torch.rand(1, 3, 8, 8),)) == reach
+
+
 def test_receptive_radius_refuses_what_it_cannot_measure() -> None:
     with pytest.raises(ValueError, match="training"):
         tiles.receptive_radius(nn.Conv2d(3, 3, 3), (torch.rand(1, 3, 8, 8),))

@@ -129,8 +129,9 @@ def receptive_radius(module: nn.Module, example: tuple[Tensor, ...], multiple_of
     as everywhere.
 
     Not-a-number is put into one input pixel and looked for in the output. Every sum, product, maximum, clamp and activation hands it on, even a weight
-    of zero does, and nothing cancels, so the answer depends on the structure alone. Long thin strips, one per axis, make it cheap. With `multiple_of`
-    above 1 the reach depends on the pixel's phase, and the largest counts. Raises ValueError if the output does not depend on the input.
+    of zero does, and nothing cancels, so the answer depends on the structure alone; where masks and comparisons swallow it, as in a hue, one pixel of a
+    random picture is changed instead. Long thin strips, one per axis, make it cheap. With `multiple_of` above 1 the reach depends on the pixel's phase, and
+    the largest counts. Raises ValueError if the output does not depend on the input.
     """
     if module.training:
         raise ValueError("the module is in training mode; call .eval() first")
@@ -161,18 +162,28 @@ def _reach(module: nn.Module, example: tuple[Tensor, ...], axis: int, short: int
     """How far a mark in the middle of a strip gets along it; None if it gets to an end of the strip."""
     middle = long // 2 + phase
     shape = (long, short) if axis == 0 else (short, long)
-    inputs = tuple(torch.full((1, e.shape[1], *shape), 0.5) if e.ndim == 4 else e for e in example)
-    y, x = (middle, short // 2) if axis == 0 else (short // 2, middle)
-    for picture in inputs:
-        if picture.ndim == 4:
-            picture[..., y, x] = torch.nan
-    output = module(*inputs)
-    marked = output.isnan().flatten(0, 1).any(0).any(1 - axis).nonzero().flatten()
+    place = (middle, short // 2) if axis == 0 else (short // 2, middle)
+    random = torch.Generator().manual_seed(0)
+    grey = tuple(torch.full((1, e.shape[1], *shape), 0.5) if e.ndim == 4 else e for e in example)
+    touched = module(*_marked(grey, place, torch.nan)).isnan()
+    if not touched.any():
+        noise = tuple(torch.rand(t.shape, generator=random) if t.ndim == 4 else t for t in grey)
+        touched = module(*_marked(noise, place, 0.0)) != module(*_marked(noise, place, 1.0))
+    marked = touched.flatten(0, 1).any(0).any(1 - axis).nonzero().flatten()
     if not len(marked):
         raise ValueError("the module's output does not depend on its input; expected an image network")
-    positions = marked // (output.shape[2 + axis] // long)
+    positions = marked // (touched.shape[2 + axis] // long)
     first, last = int(positions[0]), int(positions[-1])
     return None if first == 0 or last == long - 1 else max(middle - first, last - middle)
+
+
+def _marked(pictures: tuple[Tensor, ...], place: tuple[int, int], value: float) -> tuple[Tensor, ...]:
+    """Copies of them with `value` in all channels of one pixel; what is no picture stays."""
+    copies = tuple(picture.clone() for picture in pictures)
+    for copy in copies:
+        if copy.ndim == 4:
+            copy[..., *place] = value
+    return copies
 
 
 def halo_error_profile(

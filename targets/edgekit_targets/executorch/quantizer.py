@@ -141,6 +141,8 @@ class DynamicQuantizer(XNNPACKQuantizer):
 
     FRAGILE = (aten.pixel_shuffle.default, aten.view.default, aten.reshape.default, aten.slice.Tensor, aten.instance_norm.default, aten.cat.default,
                aten.permute.default, aten.mean.dim, aten.constant_pad_nd.default)  # fmt: skip
+    ACTIVATIONS = (aten.relu.default, aten.relu_.default, aten.leaky_relu.default, aten.leaky_relu_.default, aten.clamp.default, aten.clamp_.default,
+                   aten.hardtanh.default, aten.hardtanh_.default)  # fmt: skip
 
     def __init__(self, quantize: Quantize) -> None:
         super().__init__()
@@ -168,7 +170,7 @@ class DynamicQuantizer(XNNPACKQuantizer):
     def _fragile(self, conv: Node) -> bool:
         groups = conv.args[6] if len(conv.args) > 6 else 1
         source, weight = conv.all_input_nodes[:2]
-        while source.target in (aten.relu.default, aten.leaky_relu.default, aten.clamp.default):
+        while source.target in self.ACTIVATIONS:
             source = source.all_input_nodes[0]
         return bool(groups != 1) or weight.meta["val"].shape[1] == 1 or source.target in self.FRAGILE
 
