@@ -31,12 +31,15 @@ SIDES = {"inpainting": 128}
 AUTO = {
     ("srresnet", "tflite"): Quantize("int8", estimator="percentile"),
     ("style-transfer", "tflite"): Quantize("int8", estimator="percentile", float_layers=("network.conv1.conv2d",)),
-    ("cyclegan", "executorch"): Quantize("int8", estimator="mse", float_layers=("network.model.1", "network.model.12", "network.model.15")),
+    ("cyclegan", "executorch"): Quantize(
+        "int8", estimator="mse", float_layers=("network.model.1", "network.model.12", "network.model.15"), bias_correction=False
+    ),
     ("span", "onnx"): Quantize("int8", estimator="percentile", float_layers=("network.conv_1", "network.conv_cat.*"), float_types=("add", "mul")),
     ("restormer", "onnx"): Quantize("int8", estimator="mse", float_types=("add", "mul")),
 }
 """With which estimator and float layers int8 keeps its bounds where the plain recipe does not: what `--recipe auto` found for TFLite, on calibration pictures
-only. SPAN's has its layers and another estimator, Restormer's was chosen by hand."""
+only. SPAN's has its layers and another estimator, Restormer's was chosen by hand. CycleGAN's instance normalizations take most corrected biases out again; with the
+others its colours are 1.15/255 off on the test pictures, without 0.89."""
 
 INT8_SHARE = {"style-transfer": 0.78, "cyclegan": 0.69, "span": 0.95}
 """The least share of multiplications that is left to int8 where layers stay float."""

@@ -23,6 +23,7 @@ from edgekit.errors import InvalidFile
 from edgekit.manifest import BudgetLine, Manifest, Parity, ParityReference
 from edgekit.report import charts, labels, table
 from edgekit.report.facts import lines
+from edgekit.report.page import calibrated
 from edgekit.report.pictures import amplification
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>\"' onload=alert(1) {{ 7 * 7 }} {% raw %}"
@@ -574,3 +575,9 @@ def test_the_page_is_the_same_for_the_same_bundle(tmp_path):
     opened = full(tmp_path)
     assert report.build(opened) == report.build(opened)
     assert not re.search(r"/(tmp|work|home|root)/", report.build(opened)), "no path of this machine"
+
+
+def test_corrected_biases_are_told_beside_the_calibration(tmp_path):
+    int8 = sample(tmp_path)[0].artifacts[0]
+    assert "biases corrected" not in dict(calibrated(int8).lines)
+    assert dict(calibrated(replace(int8, facts={**int8.facts, "corrected_biases": 8})).lines)["biases corrected"] == "of 8 layers"

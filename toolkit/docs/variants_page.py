@@ -1,6 +1,7 @@
 """Writes toolkit/docs/variants.md: what routing costs and saves on the built-in x2 models, as their bundle's manifest has it: `make variants-page`.
 
-The bundle build/edsr-variants-android is exported if it is not there; `--fresh` makes it anew.
+The bundle build/edsr-variants-android is exported if it is not there; `--fresh` makes it anew. The moderate network is the pruned one that
+`make tradeoff ARGS="--only edsr"` leaves.
 """
 
 from __future__ import annotations
@@ -15,14 +16,27 @@ from edgekit.verdict import over_budget
 
 PAGE = Path(__file__).with_name("variants.md")
 BUNDLE = Path("build/edsr-variants-android")
-COMMAND = ["export", "--model", "edsr", "--variant", "light=edsr-mobile", "--target", "android", "--out", str(BUNDLE)]
+HALF = Path("build/tradeoff/edsr-half.safetensors")
+COMMAND = [
+    "export",
+    "--model",
+    "edsr",
+    "--variant",
+    "light=edsr-mobile",
+    "--variant",
+    f"moderate={HALF}",
+    "--target",
+    "android",
+    "--out",
+    str(BUNDLE),
+]
 
 HEAD = """# Bundles with variants
 
 A heavy network is worth its time where there is detail. `edgekit export` takes lighter networks for the same task along and finds the rule that gives each tile
 the one it needs:
 
-    edgekit export --model edsr --variant light=edsr-mobile --target android --out build/edsr-variants-android
+    edgekit export --model edsr --variant light=edsr-mobile --variant moderate=half.safetensors --target android --out build/edsr-variants-android
     edgekit run build/edsr-variants-android photo.jpg                       says how many tiles went where
     edgekit run build/edsr-variants-android photo.jpg --variant light       this one for every tile
     edgekit validate build/edsr-variants-android --variant light=FILE       every variant against its own network; FILE if it is no built-in one

@@ -243,6 +243,8 @@ def calibrated(artifact: Artifact) -> Calibrated | None:
             ("estimator", facts.text(told.get("estimator", quantize.estimator or "the backend's own"))),
             ("tiles used", facts.text(told["calibration_tiles"])),
         ]
+    if "corrected_biases" in told:
+        lines.append(("biases corrected", f"of {facts.text(told['corrected_biases'])} layers"))
     lines += [(key, facts.text(told[key])) for key in ("activations", "weights") if key in told]
     lines += [
         (name, ", ".join(kept)) for name, kept in (("float layers asked", quantize.float_layers), ("float types asked", quantize.float_types)) if kept
