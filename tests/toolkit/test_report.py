@@ -581,3 +581,13 @@ def test_corrected_biases_are_told_beside_the_calibration(tmp_path):
     int8 = sample(tmp_path)[0].artifacts[0]
     assert "biases corrected" not in dict(calibrated(int8).lines)
     assert dict(calibrated(replace(int8, facts={**int8.facts, "corrected_biases": 8})).lines)["biases corrected"] == "of 8 layers"
+
+
+def test_files_of_variants_are_told_apart(tmp_path):
+    """They have one backend and one recipe."""
+    described, _ = sample(tmp_path / "made")
+    int8 = described.artifacts[0]
+    light = replace(int8, name="light-int8", file="light-int8.pte", variant="light")
+    page = report.build(bundle.Bundle(tmp_path, replace(described, artifacts=(replace(int8, variant="heavy"), light))))
+    head = page[page.index('<table class="files"') :]
+    assert re.findall(r"<small>(\w+)</small></th>", head[: head.index("</thead>")]) == ["heavy", "light"]
