@@ -113,6 +113,24 @@ def test_means_that_were_written_as_products_are_no_layers():
     assert bias_correction.correct(graph, inputs, STATIC) == 1
 
 
+def test_behind_a_root_that_rounding_leaves_without_a_value_biases_stay():
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before, self.behind = nn.Conv2d(2, 1, 1, bias=False), nn.Conv2d(1, 2, 1)
+            with torch.no_grad():
+                self.before.weight[0, :, 0, 0] = torch.tensor([1, -0.999])
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.behind((self.before(x) - 0.0009 * x[:, :1]).sqrt())
+
+    grey = [(tile[:, :1].expand(1, 2, 32, 32) + 0.5,) for (tile,) in tiles(3)]
+    graph = traced(Root(), grey[0])
+    bias = graph.get_parameter("behind.bias").clone()
+    assert bias_correction.correct(graph, grey, WEIGHTS_ONLY) == 1
+    assert torch.equal(graph.get_parameter("behind.bias"), bias)
+
+
 def test_values_that_are_not_finite_are_refused():
     class Root(nn.Module):
         def __init__(self) -> None:

@@ -88,7 +88,9 @@ class _SideBySide(Interpreter):
         args = (self._levels(args[0]), round_weight(args[1], weight_axis), *args[2:])
         rounded = self._each(n, args, kwargs, lambda value: value.rounded)
         others = [d for d in range(exact[0].ndim) if d != axis % exact[0].ndim]
-        shift = torch.stack([(e - r).double().mean(others) for e, r in zip(exact, rounded, strict=True)]).mean(0).float().nan_to_num(0, 0, 0)
+        shift = torch.stack([(e - r).double().mean(others) for e, r in zip(exact, rounded, strict=True)]).mean(0).float()
+        if not shift.isfinite().all():  # rounded, a root is of less than nothing: nothing behind it can be told
+            return _Beside(exact, rounded)
         self.shifts[n] = shift
         shape = [1 if d in others else -1 for d in range(exact[0].ndim)]
         result = _Beside(exact, [value + shift.view(shape) for value in rounded])

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from edgekit.errors import InvalidFile
+from edgekit.quantize import round_weight
 from edgekit.train import Patches, Progress, TrainResult, TrainSettings, train
 
 FEATURES = 0.001
@@ -116,9 +117,7 @@ class _RoundedWeight(nn.Module):
         self.axis = axis
 
     def forward(self, weight: Tensor) -> Tensor:
-        dims = [d for d in range(weight.dim()) if d != self.axis]
-        scale = (weight.detach().abs().amax(dims) / 127).clamp_min(1e-9)
-        return torch.fake_quantize_per_channel_affine(weight.float(), scale.float(), torch.zeros_like(scale, dtype=torch.int32), self.axis, -127, 127)
+        return round_weight(weight, self.axis)
 
 
 @contextmanager

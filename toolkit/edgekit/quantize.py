@@ -109,10 +109,10 @@ def affine(lo: float, hi: float, least: float = 0.0) -> tuple[float, int]:
 
 
 def round_weight(weight: Tensor, axis: int) -> Tensor:
-    """`weight` as int8 files hold it: 255 symmetric levels per output channel, which are those of `axis`."""
+    """`weight` as int8 files hold it: 255 symmetric levels per output channel, which are those of `axis`; float32. The gradient passes straight through."""
     others = [d for d in range(weight.dim()) if d != axis]
-    scale = (weight.detach().abs().amax(others) / 127).clamp_min(1e-9)
-    return torch.fake_quantize_per_channel_affine(weight.detach(), scale, torch.zeros_like(scale, dtype=torch.int32), axis, -127, 127)
+    scale = (weight.detach().float().abs().amax(others) / 127).clamp_min(1e-9)
+    return torch.fake_quantize_per_channel_affine(weight.float(), scale, torch.zeros_like(scale, dtype=torch.int32), axis, -127, 127)
 
 
 def only_sums(weight: Tensor) -> bool:

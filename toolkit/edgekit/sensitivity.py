@@ -12,8 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgekit import metrics, palette
 from edgekit.quantize import affine, round_weight
-
-aten = torch.ops.aten
+from edgekit.rewrite.graph import aten, layer_name
 
 WEIGHTED: dict[Any, int] = {aten.conv2d.default: 0, aten.conv_transpose2d.input: 1}
 """Operator -> the axis of its weight's output channels."""
@@ -55,11 +54,6 @@ def measure(
             found.append(LayerSensitivity(name, min(psnr), sum(psnr) / len(psnr)))
             progress(number + 1, len(layers))
     return sorted(found, key=lambda s: s.worst_psnr_db)
-
-
-def layer_name(node: Node) -> str | None:
-    weight = node.args[1]
-    return str(weight.target).removesuffix(".weight") if isinstance(weight, Node) and weight.op == "get_attr" else None
 
 
 class _Run(Interpreter):

@@ -163,10 +163,10 @@ def _reach(module: nn.Module, example: tuple[Tensor, ...], axis: int, short: int
     middle = long // 2 + phase
     shape = (long, short) if axis == 0 else (short, long)
     place = (middle, short // 2) if axis == 0 else (short // 2, middle)
-    random = torch.Generator().manual_seed(0)
     grey = tuple(torch.full((1, e.shape[1], *shape), 0.5) if e.ndim == 4 else e for e in example)
     touched = module(*_marked(grey, place, torch.nan)).isnan()
     if not touched.any():
+        random = torch.Generator().manual_seed(0)
         noise = tuple(torch.rand(t.shape, generator=random) if t.ndim == 4 else t for t in grey)
         touched = module(*_marked(noise, place, 0.0)) != module(*_marked(noise, place, 1.0))
     marked = touched.flatten(0, 1).any(0).any(1 - axis).nonzero().flatten()
