@@ -61,6 +61,20 @@ class Transposed(nn.Module):
         return x + self.back((scores.softmax(-1) @ v).reshape(x.shape))
 
 
+class Styled(nn.Module):
+    """Group normalization, a convolution whose weight the picture scales, ELU: diffusion's UNets, StyleGAN2, gated inpainting."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.style = nn.GroupNorm(2, CHANNELS), nn.Linear(CHANNELS, CHANNELS)
+        self.weight = nn.Parameter(torch.randn(1, CHANNELS, CHANNELS, 3, 3))
+
+    def forward(self, x):
+        weight = self.weight * self.style(x.mean((2, 3))).view(1, 1, CHANNELS, 1, 1)
+        weight = weight * torch.rsqrt(weight.pow(2).sum((2, 3, 4)) + 1e-8).view(1, CHANNELS, 1, 1, 1)
+        return x + F.elu(F.conv2d(F.silu(self.norm(x)), weight.view(CHANNELS, CHANNELS, 3, 3), padding=1))
+
+
 def network(block: type[nn.Module]) -> nn.Module:
     """The block between convolutions; its picture is the given one and a little more."""
     torch.manual_seed(0)
@@ -78,7 +92,7 @@ def network(block: type[nn.Module]) -> nn.Module:
 
 
 @pytest.mark.parametrize("precision,floor", [("fp32", 90.0), ("int8", 35.0)])
-@pytest.mark.parametrize("block", [Gated, Windowed, Transposed])
+@pytest.mark.parametrize("block", [Gated, Windowed, Transposed, Styled])
 def test_nothing_of_it_stays_outside_the_delegate(block, precision, floor, tmp_path):
     net, tiles = network(block), [(p,) for p in pictures(6, seed=5, side=SIDE)]
     rewritten = rewrite.apply(net, tiles[0], ExecuTorch.rewrites)

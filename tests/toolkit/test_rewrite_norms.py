@@ -74,3 +74,15 @@ def test_normalized_directions_need_nothing_but_products_and_roots():
     names = ("vector_norm", "channel_sums", "remove_expansions")
     result = exact(Formula(lambda x: F.normalize(x, dim=-1)).eval(), picture(), *names)
     assert result.changes == dict.fromkeys(names, 1) and set(operators(result)) == {"mul", "linear", "sqrt", "clamp_min", "div"}
+
+
+@EXACT
+@given(groups=st.sampled_from([1, 2, 3, 6]), affine=st.booleans(), seed=st.integers(0, 99))
+def test_group_norm_becomes_means_of_channels_averaged(groups, affine, seed):
+    net = seeded(nn.GroupNorm(groups, 6, affine=affine, eps=1e-3), seed)
+    result = exact(net, picture(6, seed=seed), "group_norm")
+    assert result.changes == {"group_norm": 1} and operators(result)["mean"] == 4 and "group_norm" not in operators(result)
+
+
+def test_group_norm_of_tokens_stays():
+    untouched(Formula(lambda x: F.group_norm(x.flatten(2), 3)).eval(), picture(), "group_norm")

@@ -68,6 +68,19 @@ class Merging(nn.Module):
         return F.conv2d(x, self.wide.weight + F.pad(self.point.weight, [1] * 4), self.wide.bias, padding=1)
 
 
+class Modulated(nn.Module):
+    """StyleGAN2's convolution: the picture's style scales the weight's input channels, and its output channels are normalized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.style, self.weight = nn.Linear(CHANNELS, CHANNELS), nn.Parameter(torch.randn(1, CHANNELS, CHANNELS, 3, 3) / (3 * CHANNELS**0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight * self.style(x.mean((2, 3))).view(1, 1, CHANNELS, 1, 1)
+        weight = weight * torch.rsqrt(weight.pow(2).sum((2, 3, 4)) + 1e-8).view(1, CHANNELS, 1, 1, 1)
+        return F.conv2d(x, weight.view(CHANNELS, CHANNELS, 3, 3), padding=1)
+
+
 class Rolled(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.roll(x, (-4, 3), (2, 3))
@@ -190,6 +203,8 @@ NETWORKS: dict[str, dict[str, Network]] = {
         "repeated": lambda: between(nn.ReplicationPad2d(2)),
     },
     "wide_padding": {"mirrored by 3": lambda: between(nn.ReflectionPad2d(3), nn.Conv2d(CHANNELS, CHANNELS, 7))},
+    "modulated_convolution": {"a style for each picture": lambda: between(Modulated(), nn.ReLU(), conv())},
+    "group_norm": {"4 groups": lambda: between(conv(), nn.GroupNorm(4, CHANNELS), conv())},
     "instance_norm": {"instance norm": lambda: between(conv(), nn.InstanceNorm2d(CHANNELS, affine=True))},
     "bicubic": {"x2 behind a convolution": lambda: nn.Sequential(between(conv()), nn.Upsample(scale_factor=2, mode="bicubic"))},
     "nearest_picture": {"x2 of the picture": lambda: nn.Sequential(nn.Upsample(scale_factor=2), between(conv()))},

@@ -23,6 +23,7 @@ FOLDS = (
     "remove_noise",
     "explicit_padding",
     "crop_by_slices",
+    "modulated_convolution",
     "fold_batch_norm",
     "merge_branches",
     "fold_channel_order",

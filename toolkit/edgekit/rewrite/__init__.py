@@ -34,6 +34,7 @@ from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.fourier_products import fourier_products
 from edgekit.rewrite.fractions import fractions
 from edgekit.rewrite.freeze_parameters import freeze_parameters
+from edgekit.rewrite.group_norm import group_norm
 from edgekit.rewrite.half_turns import half_turns
 from edgekit.rewrite.hard_sigmoid import hard_sigmoid
 from edgekit.rewrite.hardtanh import hardtanh
@@ -42,6 +43,7 @@ from edgekit.rewrite.layer_norm import layer_norm
 from edgekit.rewrite.masked_assignment import masked_assignment
 from edgekit.rewrite.merge_branches import merge_branches
 from edgekit.rewrite.mish import mish
+from edgekit.rewrite.modulated_convolution import modulated_convolution
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
 from edgekit.rewrite.nearest_by_copies import nearest_by_copies
 from edgekit.rewrite.neighbourhoods import neighbourhoods
@@ -81,6 +83,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "remove_identities": remove_identities,
     "explicit_padding": explicit_padding,
     "crop_by_slices": crop_by_slices,
+    "modulated_convolution": modulated_convolution,
     "fold_batch_norm": fold_batch_norm,
     "merge_branches": merge_branches,
     "fold_channel_order": fold_channel_order,
@@ -93,6 +96,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "wide_padding": wide_padding,
     "pad_by_slices": pad_by_slices,
     "instance_norm": instance_norm,
+    "group_norm": group_norm,
     "layer_norm": layer_norm,
     "variance": variance,
     "vector_norm": vector_norm,

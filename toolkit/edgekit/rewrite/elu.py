@@ -1,7 +1,8 @@
 """ELU becomes the larger of x and e^min(x, 0) - 1.
 
-Why: TFLite's converter writes ELU as a comparison and a selection, which XNNPACK has not, so each one cuts the delegate's partition (12 partitions in an
-inpainting network with gated convolutions). For x below 0 the exponential's curve lies above its tangent x, above 0 its place is taken by e^0 - 1 = 0.
+Why: XNNPACK under ExecuTorch has no ELU, and TFLite's converter writes it as a comparison and a selection, which XNNPACK has not either: each one cuts the
+delegate's partition (10 and 12 in an inpainting network with gated convolutions). For x below 0 the exponential's curve lies above its tangent x, above 0 its
+place is taken by e^0 - 1 = 0.
 """
 
 from __future__ import annotations

@@ -295,6 +295,7 @@ def put(graph: GraphModule, path: str, value: Tensor) -> None:
         owner = child
     owner._buffers.pop(last, None)
     owner._parameters.pop(last, None)
+    owner.__dict__.pop(last, None)
     if value.is_floating_point():
         owner.register_parameter(last, nn.Parameter(value.contiguous(), requires_grad=False))
     else:
