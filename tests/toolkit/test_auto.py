@@ -105,9 +105,27 @@ def test_sums_become_float_before_any_layer(tmp_path):
     net = ZeroDCE(8).eval().requires_grad_(False)
     net.body[6].bias += 0.5
     found = briefly(60.0, enhancer=Enhancer("bend", net, darkened(), 1, sha256="0" * 64))
-    assert [trial.good for trial in found.trials] == [False, True] and found.trials[0].psnr_db + 10 < found.chosen.psnr_db
+    assert [trial.good for trial in found.trials] == [False, False, True] and found.trials[0].psnr_db + 10 < found.chosen.psnr_db
     assert found.quantize.float_types == ("add", "mul") and found.quantize.float_layers == ()
     assert found.cost_ms is not None and "0 float layers, float add, float mul, " in auto.to_toml([found], "bend", "today")
+    assert TestRecipe.reread(tmp_path, [found]).for_backend("onnx") == found.quantize
+
+
+def test_biases_stay_as_they_are_where_correcting_them_does_harm(monkeypatch, tmp_path):
+    """As behind CycleGAN's instance normalizations; here the correction is made wrong."""
+
+    def harm(graph, tiles, quantize):
+        for name, value in graph.named_parameters():
+            if name.endswith("bias"):
+                value.data += 0.05
+        return 1
+
+    monkeypatch.setattr(auto.pipeline.bias_correction, "correct", harm)
+    found = briefly(30.0)
+    assert [(trial.good, trial.bias_correction) for trial in found.trials] == [(False, True), (True, False)]
+    assert found.quantize.float_layers == () and not found.quantize.bias_correction and found.cost_ms is None
+    text = auto.to_toml([found], "tiny", "today")
+    assert "bias_correction = false" in text and "0 float layers, biases as they are" in text
     assert TestRecipe.reread(tmp_path, [found]).for_backend("onnx") == found.quantize
 
 

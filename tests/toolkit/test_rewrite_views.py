@@ -120,3 +120,15 @@ def test_features_behind_a_permutation_are_laid_out_as_others():
     assert result.changes == {"plain_order": 1}
     again = rewrite.apply(result.module, (picture(),), ("plain_order",))
     assert again.changes == {"plain_order": 0}, "behind it, nothing is channels-last"
+
+
+def test_views_become_reshapings_and_what_is_written_through_one_arrives():
+    result = exact(Formula(lambda x: x.view(1, -1).mean(1).view(1, 1, 1, 1) * x).eval(), picture(), "free_views")
+    assert result.changes == {"free_views": 2} and "view" not in operators(result) and operators(result)["reshape"] == 2
+
+    def writes(x):
+        y = x * 2
+        y.view(3, 99).mul_(3)
+        return y
+
+    exact(Formula(writes).eval(), picture(), "free_views")

@@ -231,6 +231,7 @@ NETWORKS: dict[str, dict[str, Network]] = {
     "channel_sums": {"mean over channels": formula(lambda x: x - x.mean(1, keepdim=True))},
     "split_by_slices": {"one half gates the other": lambda: between(conv(outputs=2 * CHANNELS), Formula(gate), conv())},
     "reshape_views": {"one channel gates all": formula(lambda x: x * x[:, 0].unsqueeze(1))},
+    "free_views": {"flattened": formula(lambda x: x * x.view(1, -1).mean(1).view(1, 1, 1, 1))},
     "batched_products": {"rows attend to rows": formula(lambda x: (x @ x.transpose(-2, -1)).softmax(-1) @ x)},
     "remove_expansions": {"mean, expanded": formula(lambda x: x - x.mean((2, 3), keepdim=True).expand_as(x))},
     "sort_by_topk": {"rows in order": formula(lambda x: x.sort(-1)[0])},

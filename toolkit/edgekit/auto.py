@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ SPARED_BITS = 8
 @dataclass(frozen=True)
 class Trial:
     """One file that was made and measured on the way. `float_layers` are those beside the ones that the search started with; `over` names the budget lines
-    that it broke."""
+    that it broke; `bias_correction` as in a recipe."""
 
     estimator: Estimator | None
     float_layers: tuple[str, ...]
@@ -55,6 +56,7 @@ class Trial:
     delta_psnr_db: float | None
     median_ms: float | None
     over: tuple[str, ...]
+    bias_correction: bool = True
 
     @property
     def good(self) -> bool:
@@ -118,10 +120,13 @@ def search(
     trials: list[Trial] = []
     worst: list[int] = []
 
-    def attempt(estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...] = ()) -> Trial:
-        quantize = sparing(base, estimator, layers, types)
+    def attempt(
+        estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...] = (), bias_correction: bool = base.bias_correction
+    ) -> Trial:
+        quantize = sparing(base, estimator, layers, types, bias_correction)
         spared = "8-bit palettes" if base.palette else "float layers"
         what = f"auto {backend.name}: {estimator or base.precision}, {len(layers)} {spared}{''.join(f', float {kind}' for kind in types)}"
+        what += ", biases as they are" if base.corrects_bias and not bias_correction else ""
         with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
             made = pipeline.make(
                 enhancer,
@@ -142,26 +147,29 @@ def search(
                 )
             if not worst:
                 worst.extend(_worst_tiles(parity_set, fp32.outputs, [preparation.from_io(o[0]) for o in made.run.outputs]))
-        trials.append(_trial(made.artifact, estimator, tuple(layers), types))
+        trials.append(_trial(made.artifact, estimator, tuple(layers), types, bias_correction))
         return trials[-1]
 
     for kind in ESTIMATORS if base.rounds_activations else (None,):
         attempt(kind, ())
     best = max(trials, key=_quality)
+    if not best.good and base.corrects_bias:  # behind an instance normalization a corrected bias can do harm
+        best = max(best, attempt(best.estimator, (), (), False), key=_quality)
     graph = rewrite.apply(enhancer.module, example, backend.rewrites).module
     ranking = sensitivity.measure(graph, [parity_set.tiles[i] for i in worst], bits=base.palette, progress=lambda d, t: progress("sensitivity", d, t))
     types = _elementwise(graph) if base.rounds_activations else ()
     if not best.good and types:
-        best = max(best, attempt(best.estimator, (), types), key=_quality)
+        best = max(best, attempt(best.estimator, (), types, best.bias_correction), key=_quality)
     if not best.good:
-        best = _fewest(attempt, best, [layer.layer for layer in ranking])
-    chosen = sparing(base, best.estimator, best.float_layers, best.float_types)
+        best = _fewest(partial(attempt, bias_correction=best.bias_correction), best, [layer.layer for layer in ranking])
+    chosen = sparing(base, best.estimator, best.float_layers, best.float_types, best.bias_correction)
     return Found(backend.name, chosen, best, tuple(trials), tuple(ranking))
 
 
-def sparing(base: Quantize, estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...]) -> Quantize:
+def sparing(base: Quantize, estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...], bias_correction: bool = True) -> Quantize:
     """`base` with these layers spared: float, or in palettized files `SPARED_BITS`."""
     kinds = tuple(dict.fromkeys((*base.float_types, *types)))
+    base = replace(base, bias_correction=bias_correction)
     if base.palette:
         return replace(base, estimator=estimator, float_types=kinds, palette_bits={**base.palette_bits, **dict.fromkeys(layers, SPARED_BITS)})
     return replace(base, estimator=estimator, float_layers=(*base.float_layers, *layers), float_types=kinds)
@@ -198,7 +206,7 @@ def _worst_tiles(parity_set: parity.ParitySet, expected: Sequence[Tensor], given
     return sorted(range(len(expected)), key=lambda i: -float((expected[i] - given[i]).square().mean()))[:WORST_TILES]
 
 
-def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, ...], types: tuple[str, ...]) -> Trial:
+def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, ...], types: tuple[str, ...], bias_correction: bool = True) -> Trial:
     measured = artifact.parity
     assert measured is not None
     over = []
@@ -212,7 +220,7 @@ def _trial(artifact: Artifact, estimator: Estimator | None, layers: tuple[str, .
         if line.status == "over" or near:
             over.append(line.name)
     median = artifact.latency.median_ms if artifact.latency else None
-    return Trial(estimator, layers, types, measured.psnr_db, measured.worst_psnr_db, measured.delta_psnr_db, median, tuple(over))
+    return Trial(estimator, layers, types, measured.psnr_db, measured.worst_psnr_db, measured.delta_psnr_db, median, tuple(over), bias_correction)
 
 
 def _quality(trial: Trial) -> tuple[bool, float]:
@@ -231,7 +239,7 @@ def to_toml(found: Sequence[Found], name: str, created: str) -> str:
         lines += [
             "",
             f"# {state}: worst tile {_db(trial.worst_psnr_db)}, mean {_db(trial.psnr_db)} on calibration pictures; {one.kept_text}"
-            f"{''.join(f', float {kind}' for kind in trial.float_types)}{cost}",
+            f"{''.join(f', float {kind}' for kind in trial.float_types)}{'' if trial.bias_correction else ', biases as they are'}{cost}",
             f"[backend.{one.backend}]",
         ]
         plain = Quantize(precision)
@@ -240,7 +248,7 @@ def to_toml(found: Sequence[Found], name: str, created: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _value(value: str | float | tuple[str, ...] | dict[str, int]) -> str:
+def _value(value: bool | str | float | tuple[str, ...] | dict[str, int]) -> str:
     """As TOML: JSON writes it the same way, but for DEL and tables."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_value(key)} = {bits}" for key, bits in value.items()) + " }"

@@ -44,6 +44,7 @@ class TFLite:
         "neighbourhoods",
         "fold",
         "roll",
+        "free_views",
         "clamp",
     )
     needs: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")

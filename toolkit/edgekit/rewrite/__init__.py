@@ -33,6 +33,7 @@ from edgekit.rewrite.fold_mean_shift import fold_mean_shift
 from edgekit.rewrite.fold_scales import fold_scales
 from edgekit.rewrite.fourier_products import fourier_products
 from edgekit.rewrite.fractions import fractions
+from edgekit.rewrite.free_views import free_views
 from edgekit.rewrite.freeze_parameters import freeze_parameters
 from edgekit.rewrite.group_norm import group_norm
 from edgekit.rewrite.half_turns import half_turns
@@ -120,6 +121,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "roll": roll,
     "split_by_slices": split_by_slices,
     "reshape_views": reshape_views,
+    "free_views": free_views,
     "batched_products": batched_products,
     "rank_limit": rank_limit,
     "remove_expansions": remove_expansions,
