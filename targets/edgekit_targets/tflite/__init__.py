@@ -35,6 +35,7 @@ class TFLite:
         "pad_by_slices",
         "instance_norm",
         "bicubic",
+        "resampling",
         "nearest_picture",
         "nearest_by_copies",
         "output_padding",
@@ -45,6 +46,8 @@ class TFLite:
         "fold",
         "roll",
         "free_views",
+        "remove_expansions",
+        "repeats",
         "clamp",
     )
     needs: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")

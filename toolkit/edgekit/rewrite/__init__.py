@@ -17,10 +17,12 @@ from torch.fx import GraphModule
 
 from edgekit.errors import UnknownName
 from edgekit.rewrite.adaptive_pooling import adaptive_pooling
+from edgekit.rewrite.attention import attention
 from edgekit.rewrite.batched_products import batched_products
 from edgekit.rewrite.bicubic import bicubic
 from edgekit.rewrite.channel_sums import channel_sums
 from edgekit.rewrite.clamp import clamp
+from edgekit.rewrite.codebook import codebook
 from edgekit.rewrite.collapse_linear import collapse_linear
 from edgekit.rewrite.crop_by_slices import crop_by_slices
 from edgekit.rewrite.elu import elu
@@ -48,15 +50,20 @@ from edgekit.rewrite.modulated_convolution import modulated_convolution
 from edgekit.rewrite.nearest import nearest_features, nearest_picture
 from edgekit.rewrite.nearest_by_copies import nearest_by_copies
 from edgekit.rewrite.neighbourhoods import neighbourhoods
+from edgekit.rewrite.one_hot import one_hot
 from edgekit.rewrite.output_padding import output_padding
 from edgekit.rewrite.pad_by_slices import pad_by_slices
 from edgekit.rewrite.plain_order import plain_order
+from edgekit.rewrite.plain_pooling import plain_pooling
 from edgekit.rewrite.power import power
 from edgekit.rewrite.prelu import prelu
 from edgekit.rewrite.rank_limit import rank_limit
+from edgekit.rewrite.remove_checks import remove_checks
 from edgekit.rewrite.remove_expansions import remove_expansions
 from edgekit.rewrite.remove_identities import remove_identities
 from edgekit.rewrite.remove_noise import remove_noise
+from edgekit.rewrite.repeats import repeats
+from edgekit.rewrite.resampling import resampling
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
 from edgekit.rewrite.separate_calls import separate_calls
@@ -65,6 +72,7 @@ from edgekit.rewrite.softplus import softplus
 from edgekit.rewrite.sort_by_topk import sort_by_topk
 from edgekit.rewrite.split_by_slices import split_by_slices
 from edgekit.rewrite.split_concatenation import split_concatenation
+from edgekit.rewrite.straight_through import straight_through
 from edgekit.rewrite.tiny_addends import tiny_addends
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.transposed_padding import transposed_padding
@@ -79,8 +87,13 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "hard_sigmoid": hard_sigmoid,
     "hardtanh": hardtanh,
     "sort_by_topk": sort_by_topk,
+    "attention": attention,
     "freeze_parameters": freeze_parameters,
     "remove_noise": remove_noise,
+    "remove_checks": remove_checks,
+    "codebook": codebook,
+    "one_hot": one_hot,
+    "straight_through": straight_through,
     "remove_identities": remove_identities,
     "explicit_padding": explicit_padding,
     "crop_by_slices": crop_by_slices,
@@ -92,6 +105,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold_mean_shift": fold_mean_shift,
     "collapse_linear": collapse_linear,
     "adaptive_pooling": adaptive_pooling,
+    "plain_pooling": plain_pooling,
     "fourier_products": fourier_products,
     "split_concatenation": split_concatenation,
     "wide_padding": wide_padding,
@@ -107,6 +121,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "half_turns": half_turns,
     "channel_sums": channel_sums,
     "bicubic": bicubic,
+    "resampling": resampling,
     "nearest_features": nearest_features,
     "nearest_picture": nearest_picture,
     "nearest_by_copies": nearest_by_copies,
@@ -125,6 +140,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "batched_products": batched_products,
     "rank_limit": rank_limit,
     "remove_expansions": remove_expansions,
+    "repeats": repeats,
     "plain_order": plain_order,
     "separate_calls": separate_calls,
     "tiny_addends": tiny_addends,

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from edgekit.rewrite.graph import aten, put, writes
+from edgekit.rewrite.graph import aten, is_random, put, writes
 
 MOST = 1 << 20
 """Elements that a frozen constant may have in any case; a larger one must not be more than twice as large as what it was made from."""
@@ -53,7 +53,7 @@ def _values(graph: GraphModule) -> dict[Node, Any]:
             value = getattr(graph.get_submodule(owner), name)
             if isinstance(value, Tensor):
                 values[node], sizes[node] = value.detach(), value.numel()
-        elif node.op == "call_function" and node not in changed and not _is_random(node) and all(n in values for n in node.all_input_nodes):
+        elif node.op == "call_function" and node not in changed and not is_random(node) and all(n in values for n in node.all_input_nodes):
             arguments, options = (map_arg(part, lambda n: values[n]) for part in (node.args, node.kwargs))
             with torch.no_grad():
                 value = node.target(*arguments, **options)  # type: ignore[operator]
@@ -92,10 +92,6 @@ def _makes_a_copy(node: Node) -> bool:
     """Whether the operator's result shares no memory with its operands."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and not any(r.alias_info for r in schema.returns)
-
-
-def _is_random(node: Node) -> bool:
-    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
 def _store(graph: GraphModule, node: Node, value: Tensor) -> None:

@@ -184,6 +184,15 @@ def written(node: Node) -> bool:
     return any(writes(user) or (is_view(user) and written(user)) for user in node.users)
 
 
+def is_random(node: Node) -> bool:
+    """Whether the operator draws random numbers with these arguments: one that can drop out does not where nothing is dropped or nobody trains."""
+    if node.op != "call_function" or torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    given = dict(zip(names, arguments(node), strict=True))
+    return not any(name in given and not given[name] for name in ("dropout", "dropout_p", "train", "training"))
+
+
 def dtype_of(node: Any) -> torch.dtype:
     """The dtype of a node's traced value; float32 where it was not noted."""
     value = node.meta.get("val") if isinstance(node, Node) else None

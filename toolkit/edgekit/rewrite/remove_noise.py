@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch.fx import GraphModule, Node
 
 from edgekit.errors import LoweringError
-from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, replace, shape_of, written
+from edgekit.rewrite.graph import arguments, aten, calls, constant, dtype_of, is_random, replace, shape_of, written
 
 DROPOUT = (
     aten.dropout.default,
@@ -54,7 +53,7 @@ def remove_noise(graph: GraphModule) -> int:
             graph.graph.erase_node(node)
             changed += 1
     graph.graph.eliminate_dead_code()
-    for node in [n for n in graph.graph.nodes if _is_random(n)]:
+    for node in [n for n in graph.graph.nodes if is_random(n)]:
         for user in list(node.users):
             _drop_zeros(graph, node, user)
         if node.users:
@@ -84,10 +83,6 @@ def _drop_zeros(graph: GraphModule, random: Node, product: Node) -> None:
             replace(graph, total, other)
     if not product.users:
         graph.graph.erase_node(product)
-
-
-def _is_random(node: Node) -> bool:
-    return node.op == "call_function" and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
 def _where(node: Node) -> str:
