@@ -1,7 +1,7 @@
 """Every architecture that spandrel knows, small: what `make matrix` takes through the four backends. AuraSR is missing: it loads in its one size only, half a
 gigabyte.
 
-Random, seeded, and scaled so that the result is no flat picture: a network whose output hardly varies proves nothing.
+Random, seeded, and scaled so that the result is no flat picture: a network that adds hardly anything to its picture proves nothing.
 """
 
 from __future__ import annotations
@@ -88,8 +88,25 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-GAIN = {"ESRGAN": 1.6, "FDAT": 2.5, "MMRealSR": 1.6, "SwiftSRGAN": 1.6, "RCAN": 1.2, "SPAN": 0.5}
-"""By which weights of these are multiplied, where the usual initial values give a flat picture or an explosion."""
+GAIN = {
+    "Compact": 2.0,
+    "DnCNN": 2.0,
+    "ESRGAN": 1.6,
+    "FDAT": 2.5,
+    "HVICIDNet": 1.6,
+    "LaMa": 1.4,
+    "MMRealSR": 1.6,
+    "RCAN": 1.2,
+    "RetinexFormer": 1.3,
+    "SPAN": 0.5,
+    "SwiftSRGAN": 1.6,
+    "Uformer": 1.3,
+}
+"""By which weights of these are multiplied, where the usual initial values add nothing to the picture, give a flat one, or explode."""
+
+CODEBOOK = {"RestoreFormer": ("quantize.embedding.weight", 370.0)}
+"""Entries to choose the nearest of, and by what they are multiplied: to where a trained codebook lies, among the encoder's values. The initial ones are so close
+together that rounding in float32 decides which is nearest."""
 
 
 def state_of(name: str, seed: int = 0) -> dict[str, Tensor]:
@@ -98,8 +115,6 @@ def state_of(name: str, seed: int = 0) -> dict[str, Tensor]:
     module, attribute = place.split(".")
     torch.manual_seed(seed)
     network: nn.Module = getattr(import_module(f"spandrel.architectures.{module}"), attribute)(**arguments)
-    gain = GAIN.get(name, 1.0)
-    return {
-        key: (value * gain if value.ndim > 1 and value.is_floating_point() else value).detach().clone().contiguous()
-        for key, value in network.state_dict().items()
-    }
+    gains = dict.fromkeys((key for key, value in network.state_dict().items() if value.ndim > 1 and value.is_floating_point()), GAIN.get(name, 1.0))
+    gains |= dict([CODEBOOK[name]]) if name in CODEBOOK else {}
+    return {key: (value * gains[key] if key in gains else value).detach().clone().contiguous() for key, value in network.state_dict().items()}

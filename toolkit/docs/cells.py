@@ -40,7 +40,7 @@ class Cell:
     psnr_db: float | None = None
     ssim: float | None = None
     colour_shift: float | None = None
-    output_std: float | None = None
+    contribution: float | None = None
     delegated: str = ""
     bytes: int = 0
     seconds: float = 0.0

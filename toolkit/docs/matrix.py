@@ -13,12 +13,16 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cells
 from cells import Cell
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CELLS = Path(__file__).parent / "matrix.json"
 PAGE = Path(__file__).parent / "matrix.md"
@@ -26,7 +30,10 @@ PRECISIONS = {"executorch": ("fp32", "int8"), "tflite": ("fp32", "int8"), "onnx"
 COLUMNS = [(runtime, precision) for runtime, precisions in PRECISIONS.items() for precision in precisions]
 SIDE = 64
 FLAT = 0.05
-"""Standard deviation of the output below which a random network proves nothing."""
+"""What a random network must add to its picture, as `contribution` measures it, to prove anything."""
+
+UNCHANGED = 1e-6
+"""Up to here a value is the picture's own."""
 
 GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0}
 """SQNR from which a cell is green. Random networks are no restorers: their int8 numbers compare runtimes, not pictures."""
@@ -34,7 +41,6 @@ GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0}
 
 def measure(name: str, runtime: str, precision: str) -> Cell:
     """In this process."""
-    import torch
     from spandrel_networks import state_of
 
     from edgekit import pipeline, recipe
@@ -74,21 +80,43 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
             tile=side,
         )
         artifact = bundle.manifest.artifacts[0]
-        golden = bundle.manifest.golden.reference[0]
-        values = torch.frombuffer(bytearray((bundle.path / golden.file).read_bytes()), dtype=torch.float32)
-    spread, parity, delegation = float(values.std()), artifact.parity, artifact.delegation
+        golden = bundle.manifest.golden
+        pictures, (output,) = ([_tensor(bundle.path / v.file, v.shape) for v in values] for values in (golden.inputs, golden.reference))
+    (spread, share), parity, delegation = contribution(pictures, output), artifact.parity, artifact.delegation
     if parity is None:
         raise ValueError(artifact.why_not["parity"])
     if not parity.finite or parity.psnr_db is None:
         raise ValueError("the output is not finite")
-    sqnr = min(100.0, parity.psnr_db + 20 * math.log10(max(spread, 1e-9)))
+    sqnr = parity.psnr_db + 10 * math.log10(max(spread**2 * share, 1e-18))
     status, reason = "green", ""
     if spread < FLAT:
-        status, reason = "flat", f"the output's standard deviation is {spread:.3f}"
+        status, reason = "flat", f"what it adds to its picture varies by {spread:.3f}"
     elif sqnr < GREEN_DB[precision]:
         status, reason = "low", f"{sqnr:.1f} dB, below {GREEN_DB[precision]:g}"
     where = f"{delegation.delegated}/{delegation.total} in {delegation.partitions}" if delegation else ""
-    return Cell(status, reason, sqnr, parity.psnr_db, output_std=spread, delegated=where, bytes=artifact.bytes, seconds=time.monotonic() - start)
+    return Cell(status, reason, sqnr, parity.psnr_db, contribution=spread, delegated=where, bytes=artifact.bytes, seconds=time.monotonic() - start)
+
+
+def contribution(pictures: Sequence[Tensor], output: Tensor) -> tuple[float, float]:
+    """How much (N, C, H, W) `output` varies by the network's own doing, and on which share of its values: the standard deviation of the output or of its
+    difference to the enlarged picture, whichever is less, over the values that are not the picture's own. Networks add to a picture, or fill holes in it; the
+    picture itself passes through any file unharmed and proves nothing."""
+    from torch.nn import functional as F
+
+    size = output.shape[-2:]
+    like = [F.interpolate(p, size, mode=mode) for p in pictures if p.shape[1] == output.shape[1] for mode in ("nearest", "bicubic")]
+    differences = [output - p for p in like] or [output]
+    difference = min(differences, key=lambda d: float(d.std()))
+    changed = difference.abs() > UNCHANGED
+    if int(changed.sum()) < 2:
+        return 0.0, 0.0
+    return min(float(output[changed].std()), float(difference[changed].std())), float(changed.float().mean())
+
+
+def _tensor(file: Path, shape: Sequence[int]) -> Tensor:
+    import torch
+
+    return torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.float32).reshape(*shape)
 
 
 def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
@@ -99,10 +127,11 @@ def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
         f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(made)} of {len(names) * len(COLUMNS)} cells, {counts['green']} green,",
         f"{counts['low']} low, {counts['flat']} flat, {counts['failed']} failed. spandrel's architectures, each in a small size with random weights, one file per",
         f"cell at {SIDE}x{SIDE} px (more where the network needs more), executed on this machine (Core ML by edgekit's evaluator) and compared with PyTorch in",
-        "float32. Numbers are SQNR in decibels: the output's own variance over the mean squared difference, at most 100. *flat*: the random network's output",
-        f"hardly varies (standard deviation below {FLAT:g}), so the number proves nothing. Green is at least {GREEN_DB['fp32']:g} dB in fp32 and "
-        f"{GREEN_DB['int8']:g} in int8; random",
-        "networks are no restorers, so the int8 numbers tell that a runtime computes the network, not how good its pictures are.",
+        "float32. Numbers are SQNR in decibels: the variance of what the network makes over the mean squared difference (of at least 1e-10). What it makes is its",
+        "output or the output's difference to the given picture, whichever varies less, where the two differ: a picture that only passes through proves nothing.",
+        f"*flat*: that hardly varies (standard deviation below {FLAT:g}). Green is at least {GREEN_DB['fp32']:g} dB in fp32 and {GREEN_DB['int8']:g} in int8; "
+        "random networks",
+        "are no restorers, so the int8 numbers tell that a runtime computes the network, not how good its pictures are.",
         "",
         "| architecture | " + " | ".join(f"{runtime} {precision}" for runtime, precision in COLUMNS) + " |",
         "|---" * (len(COLUMNS) + 1) + "|",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch.fx import GraphModule, Node
 
 from edgekit.rewrite.graph import arguments, aten, calls, constant, replace, shape_of
@@ -66,5 +65,6 @@ def _is_zero(graph: GraphModule, node: Any) -> bool:
         return False
     stored = constant(graph, node)
     if stored is not None:
-        return int(torch.count_nonzero(stored)) == 0
-    return node.target in ZEROS or (node.target in (aten.full.default, aten.full_like.default) and node.args[1] == 0)
+        return not stored.any()
+    filled = node.args[1] if node.target in (aten.full.default, aten.full_like.default) else None
+    return node.target in ZEROS or (isinstance(filled, int | float) and filled == 0)
