@@ -60,6 +60,6 @@ def test_expansions_become_products_too():
 
 @pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d])
 def test_pooling_says_its_stride(pool):
-    result = exact(Formula(lambda x: pool(x, (2, 3))).eval(), picture(), "plain_pooling")
+    result = exact(Formula(lambda x: pool(x, (2, 3))).eval(), picture(), "plain_arguments")
     (node,) = (n for n in result.module.graph.nodes if "pool" in str(n.target))
-    assert result.changes == {"plain_pooling": 1} and node.args[2] == [2, 3]
+    assert result.changes == {"plain_arguments": 1} and node.args[2] == [2, 3]

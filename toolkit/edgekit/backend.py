@@ -18,6 +18,7 @@ DType = Literal["float32", "uint8", "int8", "float16"]
 FOLDS = (
     "masked_assignment",
     "slice_scatter",
+    "shorthands",
     "sort_by_topk",
     "attention",
     "freeze_parameters",
@@ -29,6 +30,7 @@ FOLDS = (
     "explicit_padding",
     "crop_by_slices",
     "modulated_convolution",
+    "computed_kernels",
     "fold_batch_norm",
     "merge_branches",
     "fold_channel_order",

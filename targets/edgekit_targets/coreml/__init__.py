@@ -38,7 +38,20 @@ class CoreML:
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "fp16", "int8-weights", "int8", "palettized-6", "palettized-4", "palettized-4-int8")
     half: ClassVar[tuple[Precision, ...]] = ("fp16", "int8-weights", "int8", "palettized-6", "palettized-4", "palettized-4-int8")
     fp32_islands = True
-    rewrites = ("hardtanh", *FOLDS, "plain_pooling", "fractions", "half_turns", "bicubic", "resampling", "fold", "rank_limit", "clamp")
+    rewrites = (
+        "hardtanh",
+        *FOLDS,
+        "plain_arguments",
+        "circular_padding",
+        "fractions",
+        "half_turns",
+        "bicubic",
+        "resampling",
+        "unfolded_windows",
+        "fold",
+        "rank_limit",
+        "clamp",
+    )
     needs = ("coremltools", "sklearn")
 
     @property

@@ -39,7 +39,7 @@ class Onnx:
     name = "onnx"
     suffix = ".onnx"
     layout: ClassVar[Layout] = "NCHW"
-    rewrites = (*FOLDS, "split_concatenation", "half_turns", "tiny_addends", "clamp")
+    rewrites = (*FOLDS, "plain_arguments", "split_concatenation", "half_turns", "tiny_addends", "clamp")
     fp32_islands = False
     needs = ("onnx", "onnxruntime", "onnxscript")
 

@@ -42,6 +42,7 @@ class TFLite:
         "transposed_padding",
         "prelu",
         "elu",
+        "unfolded_windows",
         "neighbourhoods",
         "fold",
         "roll",

@@ -24,6 +24,7 @@ from edgekit.rewrite.channel_sums import channel_sums
 from edgekit.rewrite.clamp import clamp
 from edgekit.rewrite.codebook import codebook
 from edgekit.rewrite.collapse_linear import collapse_linear
+from edgekit.rewrite.computed_kernels import computed_kernels
 from edgekit.rewrite.crop_by_slices import crop_by_slices
 from edgekit.rewrite.elu import elu
 from edgekit.rewrite.explicit_padding import explicit_padding
@@ -52,9 +53,9 @@ from edgekit.rewrite.nearest_by_copies import nearest_by_copies
 from edgekit.rewrite.neighbourhoods import neighbourhoods
 from edgekit.rewrite.one_hot import one_hot
 from edgekit.rewrite.output_padding import output_padding
-from edgekit.rewrite.pad_by_slices import pad_by_slices
+from edgekit.rewrite.pad_by_slices import circular_padding, pad_by_slices
+from edgekit.rewrite.plain_arguments import plain_arguments
 from edgekit.rewrite.plain_order import plain_order
-from edgekit.rewrite.plain_pooling import plain_pooling
 from edgekit.rewrite.power import power
 from edgekit.rewrite.prelu import prelu
 from edgekit.rewrite.rank_limit import rank_limit
@@ -67,6 +68,7 @@ from edgekit.rewrite.resampling import resampling
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
 from edgekit.rewrite.separate_calls import separate_calls
+from edgekit.rewrite.shorthands import shorthands
 from edgekit.rewrite.slice_scatter import slice_scatter
 from edgekit.rewrite.softplus import softplus
 from edgekit.rewrite.sort_by_topk import sort_by_topk
@@ -77,6 +79,7 @@ from edgekit.rewrite.tiny_addends import tiny_addends
 from edgekit.rewrite.trace import forget_unread, note_shapes, to_graph
 from edgekit.rewrite.transposed_padding import transposed_padding
 from edgekit.rewrite.uint8_io import uint8_io
+from edgekit.rewrite.unfolded_windows import unfolded_windows
 from edgekit.rewrite.variance import variance
 from edgekit.rewrite.vector_norm import vector_norm
 from edgekit.rewrite.wide_padding import wide_padding
@@ -84,6 +87,7 @@ from edgekit.rewrite.wide_padding import wide_padding
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "masked_assignment": masked_assignment,
     "slice_scatter": slice_scatter,
+    "shorthands": shorthands,
     "hard_sigmoid": hard_sigmoid,
     "hardtanh": hardtanh,
     "sort_by_topk": sort_by_topk,
@@ -98,6 +102,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "explicit_padding": explicit_padding,
     "crop_by_slices": crop_by_slices,
     "modulated_convolution": modulated_convolution,
+    "computed_kernels": computed_kernels,
     "fold_batch_norm": fold_batch_norm,
     "merge_branches": merge_branches,
     "fold_channel_order": fold_channel_order,
@@ -105,11 +110,12 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "fold_mean_shift": fold_mean_shift,
     "collapse_linear": collapse_linear,
     "adaptive_pooling": adaptive_pooling,
-    "plain_pooling": plain_pooling,
+    "plain_arguments": plain_arguments,
     "fourier_products": fourier_products,
     "split_concatenation": split_concatenation,
     "wide_padding": wide_padding,
     "pad_by_slices": pad_by_slices,
+    "circular_padding": circular_padding,
     "instance_norm": instance_norm,
     "group_norm": group_norm,
     "layer_norm": layer_norm,
@@ -131,6 +137,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "elu": elu,
     "mish": mish,
     "softplus": softplus,
+    "unfolded_windows": unfolded_windows,
     "neighbourhoods": neighbourhoods,
     "fold": fold,
     "roll": roll,

@@ -6,6 +6,7 @@ of one), and LiteRT's delegate has no MIRROR_PAD. At most five operands per conc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch.fx import GraphModule, Node
@@ -17,13 +18,18 @@ MOST_OPERANDS = 5
 MODES: dict[Any, str] = {aten.reflection_pad2d.default: "reflect", aten.replication_pad2d.default: "replicate"}
 
 
-def pad_by_slices(graph: GraphModule) -> int:
+def circular_padding(graph: GraphModule) -> int:
+    """The same for wrapped pixels alone, which coremltools (9.0) refuses."""
+    return pad_by_slices(graph, ("circular",))
+
+
+def pad_by_slices(graph: GraphModule, modes: Sequence[str] = ("reflect", "replicate", "circular")) -> int:
     """Returns the number of paddings replaced. Cropping (negative) ones are left alone."""
     changed = 0
     for node in calls(graph, aten.pad.default, *MODES):
         source, pads, *rest = arguments(node)
         mode, shape = MODES.get(node.target) or rest[0], shape_of(source)
-        if mode not in ("reflect", "replicate", "circular") or shape is None or min(pads) < 0:
+        if mode not in modes or shape is None or min(pads) < 0:
             continue
         with graph.graph.inserting_before(node):
             value = source
