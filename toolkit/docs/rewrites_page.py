@@ -170,7 +170,61 @@ def twice(layer: nn.Module) -> nn.Module:
     return nn.Sequential(layer, nn.ReLU(), layer)
 
 
+def attended(x: torch.Tensor) -> torch.Tensor:
+    """Rows attend to rows, by PyTorch's own operator."""
+    return F.scaled_dot_product_attention(x, x, x)
+
+
+def chosen(x: torch.Tensor) -> torch.Tensor:
+    """Each pixel's largest channel chooses an entry of a codebook, as VQ-VAEs do it: by a product with rows of one one."""
+    rows = x.permute(0, 2, 3, 1).reshape(-1, CHANNELS)
+    ones = torch.zeros(SIDE * SIDE, CHANNELS).scatter_(1, rows.argmax(1, keepdim=True), 1)
+    entries = (ones @ torch.arange(float(CHANNELS**2)).view(CHANNELS, CHANNELS).sin()).view(1, SIDE, SIDE, CHANNELS).permute(0, 3, 1, 2)
+    return x + (entries - x).detach()
+
+
+def mixed(x: torch.Tensor) -> torch.Tensor:
+    """A 3x3 convolution of each channel, whose kernel the picture decides."""
+    kernel = torch.linspace(0, 1, 9).view(1, 1, 3, 3) * x.mean((2, 3)).view(CHANNELS, 1, 1, 1)
+    return F.conv2d(x, kernel, padding=1, groups=CHANNELS)
+
+
+class Recurrent(nn.Module):
+    """A GRU along the rows' means."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(CHANNELS, CHANNELS, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made, _ = self.layer(F.avg_pool2d(x, (SIDE, 8)).squeeze(2).transpose(1, 2))
+        return x + made.mean(1).view(1, CHANNELS, 1, 1)
+
+
 NETWORKS: dict[str, dict[str, Network]] = {
+    "shorthands": {
+        "lerp": formula(lambda x: torch.lerp(x, x.flip(-1), 0.3)),
+        "RMS normalization": formula(lambda x: F.rms_norm(x, (SIDE,))),
+        "GRU of eight steps": lambda: between(conv(), Recurrent(), conv()),
+    },
+    "attention": {"rows attend to rows": formula(attended)},
+    "remove_checks": {"a check of the picture": formula(lambda x: (torch._assert_async((x < 1e9).all(), "too bright"), x * 2)[1])},
+    "codebook": {"an entry for each pixel": formula(chosen)},
+    "straight_through": {"an entry for each pixel": formula(chosen)},
+    "one_hot": {"the largest channel alone": formula(lambda x: x * F.one_hot(x.argmax(1), CHANNELS).permute(0, 3, 1, 2))},
+    "computed_kernels": {"a kernel for each picture": formula(mixed)},
+    "plain_arguments": {
+        "pooling without a stride": formula(lambda x: F.interpolate(F.max_pool2d(x, 2), scale_factor=2)),
+        "clamp to 1": formula(lambda x: x.clamp(0.01, 1)),
+    },
+    "circular_padding": {"wrapped by 1": lambda: between(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, padding_mode="circular"))},
+    "resampling": {
+        "bicubic x1.5": formula(lambda x: F.interpolate(x, scale_factor=1.5, mode="bicubic")),
+        "every second pixel": formula(lambda x: F.interpolate(x, scale_factor=0.5)),
+        "bilinear, antialiased, to half": formula(lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)),
+    },
+    "unfolded_windows": {"of 8 columns": formula(lambda x: x * x.unfold(3, 8, 8).mean(-1).repeat_interleave(8, 3))},
+    "repeats": {"a value for each channel, spread": formula(lambda x: x * x.mean((2, 3), keepdim=True).repeat(1, 1, SIDE, SIDE))},
     "masked_assignment": {"at most 0.5": formula(capped)},
     "slice_scatter": {"one half doubled in place": formula(half_doubled)},
     "fourier_products": {"halved by frequencies": formula(smoothed)},

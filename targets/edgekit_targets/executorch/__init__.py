@@ -48,6 +48,7 @@ class ExecuTorch:
         "softplus",
         "channel_sums",
         "bicubic",
+        "resampling",
         "nearest_features",
         "nearest_picture",
         "neighbourhoods",
