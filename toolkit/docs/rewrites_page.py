@@ -218,8 +218,8 @@ NETWORKS: dict[str, dict[str, Network]] = {
         "clamp to 1": formula(lambda x: x.clamp(0.01, 1)),
     },
     "circular_padding": {"wrapped by 1": lambda: between(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, padding_mode="circular"))},
+    "bicubic_resampling": {"x1.5": formula(lambda x: F.interpolate(x, scale_factor=1.5, mode="bicubic"))},
     "resampling": {
-        "bicubic x1.5": formula(lambda x: F.interpolate(x, scale_factor=1.5, mode="bicubic")),
         "every second pixel": formula(lambda x: F.interpolate(x, scale_factor=0.5)),
         "bilinear, antialiased, to half": formula(lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)),
     },

@@ -47,6 +47,7 @@ class CoreML:
         "half_turns",
         "bicubic",
         "resampling",
+        "bicubic_resampling",
         "unfolded_windows",
         "fold",
         "rank_limit",

@@ -49,6 +49,7 @@ class ExecuTorch:
         "channel_sums",
         "bicubic",
         "resampling",
+        "bicubic_resampling",
         "nearest_features",
         "nearest_picture",
         "neighbourhoods",

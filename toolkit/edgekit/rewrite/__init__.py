@@ -64,7 +64,7 @@ from edgekit.rewrite.remove_expansions import remove_expansions
 from edgekit.rewrite.remove_identities import remove_identities
 from edgekit.rewrite.remove_noise import remove_noise
 from edgekit.rewrite.repeats import repeats
-from edgekit.rewrite.resampling import resampling
+from edgekit.rewrite.resampling import bicubic_resampling, resampling
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
 from edgekit.rewrite.separate_calls import separate_calls
@@ -128,6 +128,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "channel_sums": channel_sums,
     "bicubic": bicubic,
     "resampling": resampling,
+    "bicubic_resampling": bicubic_resampling,
     "nearest_features": nearest_features,
     "nearest_picture": nearest_picture,
     "nearest_by_copies": nearest_by_copies,

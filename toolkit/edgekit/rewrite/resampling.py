@@ -1,11 +1,13 @@
 """Resizing that a converter lacks becomes slices, where every second (third ...) pixel is taken, or products with the matrices of its weights.
 
 Why: coremltools (9.0) has no bicubic and no `nearest-exact` resizing; litert-torch (0.10) has no antialiasing, and takes other pixels than PyTorch where it shrinks
-to the nearest, or enlarges by no whole factor, without an error.
+to the nearest, or enlarges by no whole factor, without an error. ExecuTorch makes 150 operators of one bicubic resizing, most of them outside XNNPACK. TFLite
+computes bicubic ones as they are, in float: written as products int8 files lose by them (79 to 50 dB in a small network), so it does not ask for those.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,16 +17,21 @@ from torch.fx import GraphModule, Node
 from edgekit.rewrite.graph import arguments, aten, calls, constant_node, dtype_of, replace, shape_of
 
 NEAREST = (aten.upsample_nearest2d.vec, aten._upsample_nearest_exact2d.vec)
-WEIGHTED = (aten.upsample_bicubic2d.vec, aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
+ANTIALIASED = (aten._upsample_bicubic2d_aa.vec, aten._upsample_bilinear2d_aa.vec)
 
 MOST = 1 << 22
 """Values that the matrices may hold together: those of a tile of 1024 px, enlarged twice. A whole photograph's would be larger than the network."""
 
 
-def resampling(graph: GraphModule) -> int:
+def bicubic_resampling(graph: GraphModule) -> int:
+    """The same for bicubic resizing without antialiasing."""
+    return resampling(graph, (aten.upsample_bicubic2d.vec,))
+
+
+def resampling(graph: GraphModule, kinds: Sequence[Any] = (*NEAREST, *ANTIALIASED)) -> int:
     """Returns the number of resizings replaced. Enlargements to the nearest pixel by whole factors stay, which every runtime has, if not `nearest-exact`."""
     changed = 0
-    for node in calls(graph, *NEAREST, *WEIGHTED):
+    for node in calls(graph, *kinds):
         before, after = shape_of(node.args[0]), shape_of(node)
         if before is None or after is None or sum(a * b for a, b in zip(before[2:], after[2:], strict=True)) > MOST:
             continue
