@@ -33,7 +33,8 @@ SIDE_BY_SIDE = 2
 @pytest.fixture(scope="module")
 def made(request):
     """Name -> its cell, in the making: those of the tests that were asked for."""
-    asked = [item.callspec.params["name"] for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    exported = test_it_is_exported_and_computes_what_the_network_does.__name__
+    asked = [item.callspec.params["name"] for item in request.session.items if item.path == request.path and item.originalname == exported]
     pool = ThreadPoolExecutor(SIDE_BY_SIDE)
     yield {name: pool.submit(cells.in_a_process, matrix.measure, (name, RUNTIMES[name], "fp32")) for name in asked}
     pool.shutdown(cancel_futures=True)
@@ -50,9 +51,8 @@ def test_the_page_has_every_cell_green_but_those_that_amplify_noise():
     found = json.loads(matrix.CELLS.read_text("utf-8"))
     missing = {name for name in SMALL for runtime, precision in matrix.COLUMNS if f"{name}/{runtime}/{precision}" not in found}
     assert missing <= PENDING
-    assert {key for key, cell in found.items() if cell["status"] != "green"} <= {
-        f"{name}/{runtime}/int8" for name in matrix.KNOWN for runtime in matrix.PRECISIONS
-    }
+    poor = {key for key, cell in found.items() if cell["status"] != "green"}
+    assert poor <= {f"{name}/{runtime}/{precision}" for name in matrix.KNOWN for runtime, precision in matrix.COLUMNS if precision != "fp32"}
 
 
 @pytest.mark.parametrize("name", sorted(matrix.KNOWN))
