@@ -40,8 +40,8 @@ def test_recurrent_layers_are_written_out(layer):
             made, _ = self.layer(x.mean(2).transpose(1, 2))
             return x + made.transpose(1, 2).unsqueeze(2)
 
-    result = exact(seeded(Rows()), picture(), "shorthands")
-    assert result.changes == {"shorthands": 1}
+    result = exact(seeded(Rows()), picture(), "recurrent_layers")
+    assert result.changes == {"recurrent_layers": 1}
     assert not [name for name in operators(result) if "rnn" in name or name in ("lstm", "gru")]
 
 

@@ -205,8 +205,8 @@ NETWORKS: dict[str, dict[str, Network]] = {
     "shorthands": {
         "lerp": formula(lambda x: torch.lerp(x, x.flip(-1), 0.3)),
         "RMS normalization": formula(lambda x: F.rms_norm(x, (SIDE,))),
-        "GRU of eight steps": lambda: between(conv(), Recurrent(), conv()),
     },
+    "recurrent_layers": {"GRU of eight steps": lambda: between(conv(), Recurrent(), conv())},
     "attention": {"rows attend to rows": formula(attended)},
     "remove_checks": {"a check of the picture": formula(lambda x: (torch._assert_async((x < 1e9).all(), "too bright"), x * 2)[1])},
     "codebook": {"an entry for each pixel": formula(chosen)},
@@ -318,9 +318,9 @@ def lowered(backend: Any, net: nn.Module, names: tuple[str, ...], x: torch.Tenso
         expected = net(x).clamp(0, 1)
     try:
         session = Host().session(file)
+        (got,) = session((x,))
     except CannotRunHere as error:
-        return Made(f"not run: {str(error).partition(': ')[2]}", None)
-    (got,) = session((x,))
+        return Made(f"not run: {str(error).partition(': ')[2] or error}", None)
     worst = float((got - expected)[..., 4:-4, 4:-4].abs().max()) if min(got.shape[-2:]) > 8 else float((got - expected).abs().max())
     if worst > 2e-3:
         return Made(f"wrong by {worst:.2g}", None)

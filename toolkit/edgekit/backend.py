@@ -30,7 +30,6 @@ FOLDS = (
     "explicit_padding",
     "crop_by_slices",
     "modulated_convolution",
-    "computed_kernels",
     "fold_batch_norm",
     "merge_branches",
     "fold_channel_order",

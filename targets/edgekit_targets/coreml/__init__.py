@@ -41,6 +41,8 @@ class CoreML:
     rewrites = (
         "hardtanh",
         *FOLDS,
+        "recurrent_layers",
+        "computed_kernels",
         "plain_arguments",
         "circular_padding",
         "fractions",

@@ -30,6 +30,7 @@ class TFLite:
     fp32_islands: ClassVar[bool] = False
     rewrites: ClassVar[tuple[str, ...]] = (
         *FOLDS,
+        "computed_kernels",
         "split_concatenation",
         "wide_padding",
         "pad_by_slices",

@@ -68,7 +68,7 @@ from edgekit.rewrite.resampling import bicubic_resampling, resampling
 from edgekit.rewrite.reshape_views import reshape_views
 from edgekit.rewrite.roll import roll
 from edgekit.rewrite.separate_calls import separate_calls
-from edgekit.rewrite.shorthands import shorthands
+from edgekit.rewrite.shorthands import recurrent_layers, shorthands
 from edgekit.rewrite.slice_scatter import slice_scatter
 from edgekit.rewrite.softplus import softplus
 from edgekit.rewrite.sort_by_topk import sort_by_topk
@@ -88,6 +88,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "masked_assignment": masked_assignment,
     "slice_scatter": slice_scatter,
     "shorthands": shorthands,
+    "recurrent_layers": recurrent_layers,
     "hard_sigmoid": hard_sigmoid,
     "hardtanh": hardtanh,
     "sort_by_topk": sort_by_topk,
