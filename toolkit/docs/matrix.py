@@ -36,10 +36,10 @@ KNOWN = {
     "HVICIDNet": "behind its convolutions",
     "RestoreFormer": "on what its codebook's entries are compared with",
 }
-"""Networks that amplify noise so much that int8 cannot be green, and where noise shows it (`with_noise`)."""
+"""Networks that with random weights amplify noise so much that PyTorch itself would not be green, and where the noise is added (`with_noise`)."""
 
 NOISE = 0.01
-"""Of the standard deviation: about what int8 adds to a layer."""
+"""Of the standard deviation."""
 
 UNCHANGED = 1e-6
 """Up to here a value is the picture's own."""

@@ -166,7 +166,7 @@ def search(
     return Found(backend.name, chosen, best, tuple(trials), tuple(ranking))
 
 
-def sparing(base: Quantize, estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...], bias_correction: bool = True) -> Quantize:
+def sparing(base: Quantize, estimator: Estimator | None, layers: Sequence[str], types: tuple[str, ...], bias_correction: bool) -> Quantize:
     """`base` with these layers spared: float, or in palettized files `SPARED_BITS`."""
     kinds = tuple(dict.fromkeys((*base.float_types, *types)))
     base = replace(base, bias_correction=bias_correction)

@@ -2,7 +2,7 @@
 
 Why: coremltools (9.0) has no bicubic and no `nearest-exact` resizing; litert-torch (0.10) has no antialiasing, and takes other pixels than PyTorch where it shrinks
 to the nearest, or enlarges by no whole factor, without an error. ExecuTorch makes 150 operators of one bicubic resizing, most of them outside XNNPACK. TFLite
-computes bicubic ones as they are, in float: written as products int8 files lose by them (79 to 50 dB in a small network), so it does not ask for those.
+computes bicubic ones as they are, in float: written as products they would be rounded in int8 files, so it does not ask for those.
 """
 
 from __future__ import annotations

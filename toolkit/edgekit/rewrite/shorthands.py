@@ -27,8 +27,6 @@ FUNCTIONS = (
         "cosine_similarity",
         "diff",
         "exp2",
-        "fmod",
-        "hypot",
         "lerp",
         "logaddexp",
         "nan_to_num",
