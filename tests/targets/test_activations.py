@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny import through
 from torch import nn
-
-from edgekit import rewrite
-from edgekit_targets import backend
-from edgekit_targets.devices.host import Host
 
 ACTIVATIONS = (
     *(
@@ -70,14 +67,7 @@ class Branches(nn.Module):
 @pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx", "coreml"])
 def test_every_activation(runtime, tmp_path):
     torch.manual_seed(0)
-    made, network = backend(runtime), Branches(ACTIVATIONS).eval()
-    example = (torch.rand(1, 3, 8, 8) * 2 - 1,)
-    graph = rewrite.apply(network, example, [name for name in made.rewrites if name != "clamp"]).module
-    with torch.no_grad():
-        expected = network(*example)
-        file = made.lower(graph, example, None, [], tmp_path / f"activations{made.suffix}").file
-    found = Host().run(file, [example]).outputs[0][0]
-    assert found.shape == expected.shape
+    found, expected = through(runtime, Branches(ACTIVATIONS).eval(), torch.rand(1, 3, 8, 8) * 2 - 1, tmp_path, clamped=False)
     sizes = [4 if isinstance(act, nn.GLU) else 8 for act in ACTIVATIONS]
     worst = [float((a - b).abs().max()) for a, b in zip(found.split(sizes, 1), expected.split(sizes, 1), strict=True)]
     most = [ROUGHER.get((runtime, str(act)), 1e-4) for act in ACTIVATIONS]

@@ -131,6 +131,12 @@ def windows(x: Array, kernel: int, stride: int, begin: int, count: int) -> list[
     return [x[max(0, s) : s + kernel] for s in range(-begin, -begin + count * stride, stride)]
 
 
+def resampled(x: Any, places: Sequence[Sequence[float]], **options: Any) -> Any:
+    """A row of pixels, read at `places` (x, y) in [-1, 1]."""
+    given = {"padding_mode": "constant", "padding_value": 0.0, "align_corners": False, "sampling_mode": "bilinear"} | options
+    return mb.resample(x=x, coordinates=f32([[places]]), **({"coordinates_mode": "normalized_minus_one_to_one"} | given))
+
+
 def lerp(row: Sequence[float], places: Sequence[float]) -> Array:
     return np.interp(places, range(len(row)), row)
 
@@ -399,6 +405,25 @@ def _resizes() -> list[Case]:
             [tall.repeat(2, 3)],
             [tall[:, :, [0, 0, 1, 1, 2]].repeat(2, 3)],
         ),
+        # A picture of the row 0, 10, 20: between pixels, at the border, beyond it. Half a pixel beyond is -4/3 where corners are edges, -1.5 where they are pixels.
+        *(
+            Case(
+                "resample",
+                lambda x, places=places, options=options: resampled(x, [[place, 0] for place in places], **options),
+                [f32([0, 10, 20])[None, None, None]],
+                [[[[expected]]]],
+                witness=False,
+                label=" ".join(str(value) for value in options.values()),
+            )
+            for options, places, expected in (
+                ({"padding_mode": "constant"}, [0, 1 / 3, 2 / 3, 1], [10, 15, 20, 10]),
+                ({"padding_mode": "border"}, [0, 1 / 3, 1, 3], [10, 15, 20, 20]),
+                ({"padding_mode": "symmetric"}, [1, 4 / 3, 2, -4 / 3], [20, 20, 10, 0]),
+                ({"padding_mode": "reflection", "align_corners": True}, [0.5, 1, 1.5, -1.5], [15, 20, 15, 5]),
+                ({"padding_mode": "constant", "align_corners": True}, [0.5, 1, 1.5, 2], [15, 20, 10, 0]),
+                ({"padding_mode": "border", "sampling_mode": "nearest"}, [0.2, 0.5, 1], [10, 20, 20]),
+            )
+        ),
         Case("crop", lambda x: mb.crop(x=x, crop_height=[1, 2], crop_width=[0, 3]), [X], [X[:, :, 1:4, :4]]),
     ]
 
@@ -479,6 +504,18 @@ def _shapes() -> list[Case]:
         Case("gather", lambda v: mb.gather(x=v, indices=[2, 0], axis=1), [x], [x[:, [2, 0]]]),
         Case("gather", lambda v: mb.gather(x=v, indices=np.int32([[0, 3], [1, 1]]), axis=-1), [x], [x[:, :, [[0, 3], [1, 1]]]], label="matrix"),
         Case("gather", lambda v: mb.gather(x=v, indices=np.int32(1), axis=0), [x], [x[1]], label="one"),
+        Case(
+            "scatter",
+            lambda v: mb.scatter(data=v, indices=np.int32([1, 0]), updates=f32([[10, 20], [30, 40]]), axis=0),
+            [a[:2]],
+            [a[:2] + f32([[30, 40], [10, 20]])],
+        ),
+        Case(
+            "scatter_along_axis",
+            lambda v: mb.scatter_along_axis(data=v, indices=np.int32([[1], [0]]), updates=f32([[9], [8]]), axis=1, mode="update"),
+            [f32([[1, 2], [3, 4]])],
+            [[[1, 9], [8, 4]]],
+        ),
         Case("gather_along_axis", lambda v: mb.gather_along_axis(x=v, indices=np.int32([[1, 0], [2, 2]]), axis=0), [a], [[[3, 2], [5, 6]]]),
         Case("topk", lambda v: mb.topk(x=v, k=2)[0], [x], [np.sort(x)[..., :1:-1]]),
         Case("topk", lambda v: whole(mb.topk(x=v, k=2, axis=1, ascending=True)[1]), [x], [np.argsort(x, 1)[:, :2]], label="places"),
@@ -682,6 +719,15 @@ def _reductions() -> list[Case]:
     }
     logs = f32([[math.log(2), math.log(6), 100.0], [math.log(3), math.log(5), 100.0]])
     by_hand = [
+        Case("cumsum", lambda v: mb.cumsum(x=v, axis=1), [f32([[1, -2, 3], [0.5, 4, 0]])], [[[1, -1, 2], [0.5, 4.5, 4.5]]]),
+        Case(
+            "cumsum",
+            lambda v: mb.cumsum(x=v, axis=-1, exclusive=True, reverse=True),
+            [f32([[1, -2, 3], [0.5, 4, 0]])],
+            [[[1, 3, 0], [4, 0, 0]]],
+            witness=False,
+            label="from behind",
+        ),
         Case("reduce_prod", lambda v: mb.reduce_prod(x=v, axes=[0]), [f32([[1, -2, 3], [0.5, 4, 0]])], [[0.5, -8, 0]]),
         Case("reduce_prod", lambda v: mb.reduce_prod(x=v, axes=[-1, 0], keep_dims=True), [f32([[1, -2], [0.5, 4]])], [[[-4]]], label="kept"),
         Case("reduce_prod", lambda v: mb.expand_dims(x=mb.reduce_prod(x=v), axes=[0]), [f32([[1, -2], [0.5, 4]])], [[-4]], label="all"),
@@ -1154,9 +1200,9 @@ def small(tmp_path_factory):
 @pytest.mark.parametrize(
     ("build", "named"),
     [
-        (lambda x: mb.cumsum(x=x, axis=1), "operator cumsum;"),
-        (lambda x: mb.non_zero(x=mb.cumsum(x=x, axis=1)), "operators cumsum, non_zero;"),
-        (lambda x: mb.scatter(data=x, indices=np.int32([0]), updates=f32([[1, 2]]), axis=0), "operator scatter;"),
+        (lambda x: mb.band_part(x=x, lower=1, upper=0), "operator band_part;"),
+        (lambda x: mb.non_zero(x=mb.band_part(x=x, lower=1, upper=0)), "operators band_part, non_zero;"),
+        (lambda x: mb.scatter_nd(data=x, indices=np.int32([[0]]), updates=f32([[1, 2]])), "operator scatter_nd;"),
     ],
 )
 def test_unknown_operators_are_named(build, named, tmp_path):
@@ -1174,6 +1220,20 @@ def test_unknown_operators_are_named(build, named, tmp_path):
             r"gather 'gather_0' \(indices below 0 or beyond the end, which are undefined since iOS 17\)",
         ),
         (lambda x: mb.gather(x=x, indices=np.int32([[0], [1]]), axis=1, batch_dims=1), "gather with batch_dims"),
+        (
+            lambda x: mb.scatter(data=x, indices=np.int32([1, 1]), updates=f32([[1, 2], [3, 4]]), axis=0, mode="update"),
+            "two updates of one place, of which either may come last",
+        ),
+        (lambda x: mb.scatter(data=x, indices=np.int32([1]), updates=f32([[1, 2]]), axis=0, mode="mul"), "mul of scattered values"),
+        (
+            lambda x: resampled(mb.expand_dims(x=x, axes=[0, 1]), [[0, 0]], padding_value=1.0),
+            "resample with padding_mode constant of 1, align_corners False",
+        ),
+        (lambda x: resampled(mb.expand_dims(x=x, axes=[0, 1]), [[0, 0]], padding_mode="reflection"), "resample with padding_mode reflection"),
+        (
+            lambda x: resampled(mb.expand_dims(x=x, axes=[0, 1]), [[0, 0]], coordinates_mode="unnormalized"),
+            "resample with coordinates_mode unnormalized",
+        ),
         (lambda x: mb.topk(x=x, k=2)[0], "topk of equal values, whose order is undefined"),
         (lambda x: mb.topk(x=x, k=2, sort=False)[0], "topk without order, which is undefined"),
         (

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from tiny import pictures, psnr
+from tiny import pictures, psnr, through
 from torch import nn
 
 from edgekit import rewrite
@@ -26,16 +26,12 @@ class Hue(nn.Module):
 
 @pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx", "coreml"])
 def test_hue_of_coloured_grey_and_black_pixels(runtime, tmp_path):
-    made = backend(runtime)
     torch.manual_seed(0)
     x = torch.rand(1, 3, 16, 16)
     x[..., :4], x[..., 4:6] = 0.5, 0.0
-    network = Hue().eval()
-    file = tmp_path / f"hue{made.suffix}"
-    made.lower(rewrite.apply(network, (x,), made.rewrites).module, (x,), None, [(x,)], file)
-    (found,) = Host().session(file)((x,))
+    found, expected = through(runtime, Hue().eval(), x, tmp_path)
     # A turn just below one may as well be one just above zero.
-    difference = (found - network(x)).abs()
+    difference = (found - expected).abs()
     difference[:, 2] = torch.minimum(difference[:, 2], 1 - difference[:, 2])
     assert difference.max() < 1e-5
     assert found[..., 2, :, :6].abs().max() < 1e-6
@@ -50,13 +46,10 @@ class Turn(nn.Module):
 
 @pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx", "coreml"])
 def test_angles_in_all_quadrants_and_on_both_axes(runtime, tmp_path):
-    made = backend(runtime)
     values = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0])
     x = torch.stack(torch.meshgrid(values, values, indexing="ij"))[None].contiguous()
-    file = tmp_path / f"turn{made.suffix}"
-    made.lower(rewrite.apply(Turn().eval(), (x,), made.rewrites).module, (x,), None, [(x,)], file)
-    (found,) = Host().session(file)((x,))
-    assert (found - Turn()(x)).abs().max() < 1e-5
+    found, expected = through(runtime, Turn().eval(), x, tmp_path)
+    assert (found - expected).abs().max() < 1e-5
     assert found[0, 0, 2].tolist() == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.5])
 
 

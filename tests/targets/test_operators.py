@@ -8,11 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import through
 from torch import Tensor, nn
-
-from edgekit import rewrite
-from edgekit_targets import backend
-from edgekit_targets.devices.host import Host
 
 CHANNELS, SIDE = 8, 16
 
@@ -44,6 +41,15 @@ def mixed_kernel(x: Tensor, groups: int, side: int) -> Tensor:
     shape = (CHANNELS, CHANNELS // groups, side, side)
     kernel = torch.arange(float(torch.Size(shape).numel())).sin().view(shape) * x.mean()
     return F.conv2d(x, kernel, padding=side // 2, groups=groups)
+
+
+def read_at(x: Tensor, volume: bool, **options) -> Tensor:
+    """A table of colours, or a picture, read at places that the picture decides."""
+    places = (x[:, :3] * 0.8).permute(0, 2, 3, 1)
+    table = torch.arange(float(CHANNELS * 5**3)).sin().view(1, CHANNELS, 5, 5, 5) * x.mean()
+    if volume:
+        return F.grid_sample(table, places[:, None], **options).squeeze(2)
+    return F.grid_sample(x, places[..., :2], **options)
 
 
 OPERATORS: dict[str, Operator] = {
@@ -78,6 +84,9 @@ OPERATORS: dict[str, Operator] = {
     "exp2": torch.exp2,
     "clamped to 1": lambda x: x.clamp(0.01, 1).log(),
     "kernel by picture": lambda x: mixed_kernel(x, CHANNELS, 3),
+    "colour table": lambda x: read_at(x, True, padding_mode="border", align_corners=True),
+    "bilateral grid": lambda x: read_at(x, True, padding_mode="zeros", align_corners=False),
+    "warped": lambda x: read_at(x, False, align_corners=False),
     "full kernel by picture": lambda x: mixed_kernel(x, 1, 3),
     "wavelet and back": lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2) * 0.5, 2),
     "deviation": lambda x: x / (x.std((2, 3), keepdim=True) + 0.1),
@@ -99,14 +108,7 @@ class Branches(nn.Module):
 @pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx", "coreml"])
 def test_every_operator(runtime, tmp_path):
     torch.manual_seed(0)
-    made, network = backend(runtime), Branches().eval()
-    example = (torch.rand(1, 3, SIDE, SIDE),)
-    graph = rewrite.apply(network, example, [name for name in made.rewrites if name != "clamp"]).module
-    with torch.no_grad():
-        expected = network(*example)
-        file = made.lower(graph, example, None, [], tmp_path / f"operators{made.suffix}").file
-    found = Host().run(file, [example]).outputs[0][0]
-    assert found.shape == expected.shape
+    found, expected = through(runtime, Branches().eval(), torch.rand(1, 3, SIDE, SIDE), tmp_path, clamped=False)
     worst = {name: float((a - b).abs().max()) for name, a, b in zip(OPERATORS, found.split(CHANNELS, 1), expected.split(CHANNELS, 1), strict=True)}
     assert {name: difference for name, difference in worst.items() if not difference < 1e-4} == {}
 
@@ -130,10 +132,5 @@ class Tokens(nn.Module):
 @pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx", "coreml"])
 def test_attention_layers(runtime, tmp_path):
     torch.manual_seed(0)
-    made, network, example = backend(runtime), Tokens().eval(), (torch.rand(1, 3, 8, 8),)
-    graph = rewrite.apply(network, example, made.rewrites).module
-    with torch.no_grad():
-        expected = network(*example).clamp(0, 1)
-        file = made.lower(graph, example, None, [], tmp_path / f"tokens{made.suffix}").file
-    found = Host().run(file, [example]).outputs[0][0]
+    found, expected = through(runtime, Tokens().eval(), torch.rand(1, 3, 8, 8), tmp_path)
     assert float((found - expected).abs().max()) < 1e-4

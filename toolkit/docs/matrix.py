@@ -14,6 +14,7 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,11 @@ SIDE = 64
 FLAT = 0.05
 """What a random network must add to its picture, as `contribution` measures it, to prove anything."""
 
-KNOWN = {
-    "HVICIDNet": "behind its convolutions",
-    "RestoreFormer": "on what its codebook's entries are compared with",
-}
+KNOWN = {"RestoreFormer": "on what its codebook's entries are compared with"}
 """Networks that with random weights amplify noise so much that PyTorch itself would not be green, and where the noise is added (`with_noise`)."""
+
+SPARED = {"RestoreFormer": ("onnx", ("*.encoder.*", "*.quant_conv"))}
+"""Where int8 shows what it can do nevertheless: the runtime, and what stays in float there, in the precision "int8-spared"."""
 
 NOISE = 0.01
 """Of the standard deviation."""
@@ -44,7 +45,7 @@ NOISE = 0.01
 UNCHANGED = 1e-6
 """Up to here a value is the picture's own."""
 
-GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0}
+GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0, "int8-spared": 25.0}
 """SQNR from which a cell is green. Random networks are no restorers: their int8 numbers compare runtimes, not pictures."""
 
 
@@ -62,6 +63,10 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
     from edgekit_targets.devices.host import Host
 
     start = time.monotonic()
+    chosen = recipe.load(precision.removesuffix("-spared"))
+    if precision.endswith("-spared"):
+        assert chosen.quantize is not None
+        chosen = replace(chosen, quantize=replace(chosen.quantize, float_layers=SPARED[name][1]))
     # How far a pixel reaches does not matter for one tile per picture, and takes minutes to find out of some transformers.
     probe.reach = lambda module, inputs, found: probe.Reach("whole", None, found.multiple_of)
     pipeline.LATENCY_RUNS = 1  # no time is reported
@@ -81,7 +86,7 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
         bundle = pipeline.export(
             enhancer,
             Target("matrix", ()),
-            [pipeline.Job(backend(runtime), recipe.load(precision))],
+            [pipeline.Job(backend(runtime), chosen)],
             few(calibration_set("photos"), 8 if max(side) <= 256 else 2),
             few(test_set(), 2),
             Host(),
@@ -110,7 +115,6 @@ def with_noise(name: str) -> float:
     """SQNR in decibels of PyTorch's own float32 answer, with noise at the place that KNOWN tells, over what `contribution` measures."""
     import torch
     from spandrel_networks import state_of
-    from torch import nn
 
     from edgekit.cli.sets import test_set
     from edgekit.models import community
@@ -128,9 +132,7 @@ def with_noise(name: str) -> float:
         return value + level * value.std() * torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
 
     for layer in found.module.modules():
-        if isinstance(layer, nn.Conv2d) and name == "HVICIDNet":
-            layer.register_forward_hook(lambda _, given, result: noisy(result))
-        elif type(layer).__name__ == "VectorQuantizer":
+        if type(layer).__name__ == "VectorQuantizer":
             layer.register_forward_pre_hook(lambda _, given: (noisy(given[0]), *given[1:]))
     with torch.no_grad():
         expected = enhancer.module(*given).clamp(0, 1)
@@ -163,12 +165,15 @@ def _tensor(file: Path, shape: Sequence[int]) -> Tensor:
 
 
 def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
+    from spandrel_networks import TRAINED
+
     counts = {status: sum(cell["status"] == status for cell in made.values()) for status in ("green", "low", "flat", "failed")}
     lines = [
         "# Every architecture, every backend",
         "",
         f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(made)} of {len(names) * len(COLUMNS)} cells, {counts['green']} green,",
-        f"{counts['low']} low, {counts['flat']} flat, {counts['failed']} failed. spandrel's architectures, each in a small size with random weights, one file per",
+        f"{counts['low']} low, {counts['flat']} flat, {counts['failed']} failed. spandrel's architectures, each in a small size with random weights "
+        f"({', '.join(TRAINED)}: trained for minutes), one file per",
         f"cell at {SIDE}x{SIDE} px (more where the network needs more), executed on this machine (Core ML by edgekit's evaluator) and compared with PyTorch in",
         "float32. Numbers are SQNR in decibels: the variance of what the network makes over the mean squared difference (of at least 1e-10). What it makes is its",
         "output or the output's difference to the given picture, whichever varies less, where the two differ: a picture that only passes through proves nothing.",
@@ -193,6 +198,9 @@ def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
                 reasons.append(f"- {name}, {runtime} {precision}: {cell['status']}: {cell['reason']}")
         if name in KNOWN and any(f"- {name}," in reason for reason in reasons):
             reasons.append(f"  PyTorch itself, in float32, gives {with_noise(name):.0f} dB with noise of {NOISE:.0%} {KNOWN[name]}.")
+        if name in SPARED and (cell := made.get(f"{name}/{SPARED[name][0]}/int8-spared")):
+            layers = ", ".join(f"`{glob}`" for glob in SPARED[name][1])
+            reasons.append(f"  With `float_layers` {layers}, int8 on {SPARED[name][0]}: {cell['sqnr_db']:.0f} dB, {cell['bytes'] / 1e6:.0f} MB.")
         lines.append(f"| {name} | " + " | ".join(row) + " |")
     PAGE.write_text("\n".join([*lines, "", "## Why not green", "", *(reasons or ["Nothing so far."])]) + "\n", "utf-8")
 
@@ -201,7 +209,8 @@ def main() -> None:
     from spandrel_networks import SMALL
 
     options, names = cells.options(__doc__), sorted(SMALL)
-    page(cells.fill(CELLS, ((name, *column) for name in names for column in COLUMNS), measure, options), names)
+    every = [(name, *column) for name in names for column in COLUMNS] + [(name, SPARED[name][0], "int8-spared") for name in SPARED]
+    page(cells.fill(CELLS, every, measure, options), names)
 
 
 if __name__ == "__main__":

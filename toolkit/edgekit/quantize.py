@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule, Node
 
 if TYPE_CHECKING:
     from edgekit.recipe import Estimator
@@ -86,6 +87,27 @@ def sensitive_arithmetic(reads: Mapping[T, Iterable[T]], layers: Container[T], s
         for node in reads
         if node not in layers and node not in sensitive and "sensitive" in before[node] | behind[node] and "layer" not in before[node] & behind[node]
     }
+
+
+aten = torch.ops.aten
+
+SENSITIVE = (
+    aten.reciprocal.default, aten.sqrt.default, aten.rsqrt.default, aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.log.default,
+    aten.sin.default, aten.cos.default, aten.tan.default, aten.asin.default, aten.acos.default, aten.atan.default, aten.atan2.default,
+    aten.remainder.Scalar, aten.remainder.Tensor, aten.fmod.Scalar, aten.fmod.Tensor, aten.floor.default, aten.round.default, aten.eq.Scalar, aten.eq.Tensor,
+    aten.gt.Scalar, aten.gt.Tensor, aten.lt.Scalar, aten.lt.Tensor, aten.ge.Scalar, aten.ge.Tensor, aten.le.Scalar, aten.le.Tensor,
+    aten.embedding.default,
+)  # fmt: skip
+"""Operators of PyTorch that make much of little, besides divisions by what is computed."""
+
+
+def sensitive_nodes(graph: GraphModule, layers: Container[Node]) -> set[Node]:
+    """The same for a graph of PyTorch's operators, and what computes with whole numbers: places in a table have no levels."""
+    reads = {n: n.all_input_nodes for n in graph.graph.nodes if n.op == "call_function"}
+    divisions = {n for n in reads if n.target is aten.div.Tensor and isinstance(n.args[1], Node) and n.args[1].op != "get_attr"}
+    values = {n: n.meta.get("val") for n in reads}
+    whole = {n for n, value in values.items() if isinstance(value, Tensor) and not value.is_floating_point()}
+    return sensitive_arithmetic(reads, layers, divisions | {n for n in reads if n.target in SENSITIVE}) | whole
 
 
 def told(ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:

@@ -42,6 +42,7 @@ class CoreML:
         "hardtanh",
         *FOLDS,
         "recurrent_layers",
+        "volume_sampling",
         "computed_kernels",
         "plain_arguments",
         "circular_padding",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
 from edgekit.errors import LoweringError
-from edgekit.quantize import RangeEstimator, estimator, matches
+from edgekit.quantize import RangeEstimator, estimator, matches, sensitive_nodes
 from edgekit.recipe import Estimator, Quantize
 
 aten = torch.ops.aten
@@ -87,12 +87,13 @@ def _layer(node: Node) -> str:
 
 
 def _chosen(graph: GraphModule, quantize: Quantize) -> list[Node]:
-    """Convolutions, linear layers and residual additions that the recipe does not exempt."""
+    """Convolutions, linear layers and residual additions that the recipe does not exempt, and of which 256 levels do not make too little."""
     for name in quantize.float_types:
         if name not in FLOAT_TYPES:
             raise LoweringError(f"coreml: float_types has '{name}'; expected some of {', '.join(FLOAT_TYPES)}")
     exempt = {FLOAT_TYPES[name] for name in quantize.float_types}
-    candidates = [n for n in graph.graph.nodes if (n.target in INT8 and n.args[1].op == "get_attr") or _is_residual(n)]
+    arithmetic = sensitive_nodes(graph, {n for n in graph.graph.nodes if n.target in (*WEIGHTED, aten.bmm.default, aten.matmul.default)})
+    candidates = [n for n in graph.graph.nodes if (n.target in INT8 and n.args[1].op == "get_attr") or (_is_residual(n) and n not in arithmetic)]
     for glob in quantize.float_layers:
         if not any(matches(_layer(node), [glob]) for node in graph.graph.nodes if node.target in (*WEIGHTED, aten.add.Tensor)):
             names = [_layer(node) for node in candidates]

@@ -34,6 +34,7 @@ class ExecuTorch:
         "hardtanh",
         *FOLDS,
         "remove_identities",
+        "volume_sampling",
         "computed_kernels",
         "split_concatenation",
         "pad_by_slices",

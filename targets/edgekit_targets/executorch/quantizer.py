@@ -20,7 +20,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgekit.quantize import affine, estimator, matches, only_sums, sensitive_arithmetic
+from edgekit.quantize import affine, estimator, matches, only_sums, sensitive_nodes
 from edgekit.recipe import Quantize
 
 aten = torch.ops.aten
@@ -35,14 +35,6 @@ STATISTICAL: tuple[Any, ...] = (
 )  # fmt: skip
 
 PRODUCTS = (*WEIGHTED, aten.bmm.default, aten.matmul.default)
-
-SENSITIVE = (
-    aten.reciprocal.default, aten.sqrt.default, aten.rsqrt.default, aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.log.default,
-    aten.sin.default, aten.cos.default, aten.tan.default, aten.asin.default, aten.acos.default, aten.atan.default, aten.atan2.default,
-    aten.remainder.Scalar, aten.remainder.Tensor, aten.fmod.Scalar, aten.fmod.Tensor, aten.floor.default, aten.eq.Scalar, aten.eq.Tensor,
-    aten.gt.Scalar, aten.gt.Tensor, aten.lt.Scalar, aten.lt.Tensor, aten.ge.Scalar, aten.ge.Tensor, aten.le.Scalar, aten.le.Tensor,
-)  # fmt: skip
-"""Operators that make much of little, besides divisions by what is computed: see `edgekit.quantize.sensitive_arithmetic`."""
 
 PIXELS = FixedQParamsQuantizationSpec(torch.int8, scale=1 / 255, zero_point=-128, quant_min=-128, quant_max=127, qscheme=torch.per_tensor_affine)
 """[0, 1] on the 8-bit grid: exact for pictures, and a clamp for outputs."""
@@ -198,11 +190,8 @@ def statistics(graph: GraphModule) -> set[Node]:
 
 
 def sensitive(graph: GraphModule) -> set[Node]:
-    """The arithmetic around divisions, roots and angles that no layer reads or none writes: `edgekit.quantize.sensitive_arithmetic`."""
-    reads = {n: n.all_input_nodes for n in graph.graph.nodes if n.op == "call_function"}
-    products = {n for n in reads if n.target in PRODUCTS and not _sums(graph, n)}
-    divisions = {n for n in reads if n.target is aten.div.Tensor and not _is_number(n.args[1])}
-    return sensitive_arithmetic(reads, products, divisions | {n for n in reads if n.target in SENSITIVE})
+    """The arithmetic around divisions, roots and angles that no layer reads or none writes: `edgekit.quantize.sensitive_nodes`."""
+    return sensitive_nodes(graph, {n for n in graph.graph.nodes if n.target in PRODUCTS and not _sums(graph, n)})
 
 
 def in_float(graph: GraphModule, quantize: Quantize) -> set[Node]:

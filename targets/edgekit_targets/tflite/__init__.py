@@ -30,6 +30,7 @@ class TFLite:
     fp32_islands: ClassVar[bool] = False
     rewrites: ClassVar[tuple[str, ...]] = (
         *FOLDS,
+        "volume_sampling",
         "computed_kernels",
         "split_concatenation",
         "wide_padding",

@@ -82,6 +82,7 @@ from edgekit.rewrite.uint8_io import uint8_io
 from edgekit.rewrite.unfolded_windows import unfolded_windows
 from edgekit.rewrite.variance import variance
 from edgekit.rewrite.vector_norm import vector_norm
+from edgekit.rewrite.volume_sampling import volume_sampling
 from edgekit.rewrite.wide_padding import wide_padding
 
 REWRITES: dict[str, Callable[[GraphModule], int]] = {
@@ -89,6 +90,7 @@ REWRITES: dict[str, Callable[[GraphModule], int]] = {
     "slice_scatter": slice_scatter,
     "shorthands": shorthands,
     "recurrent_layers": recurrent_layers,
+    "volume_sampling": volume_sampling,
     "hard_sigmoid": hard_sigmoid,
     "hardtanh": hardtanh,
     "sort_by_topk": sort_by_topk,

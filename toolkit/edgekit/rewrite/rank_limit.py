@@ -13,12 +13,14 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from edgekit.rewrite.graph import arguments, aten, calls, replace, shape_of, writes, written
+from edgekit.rewrite.graph import arguments, aten, calls, constant, constant_node, replace, shape_of, writes, written
 
 LIMIT = 5
 
 RESHAPINGS = (aten.reshape.default, aten.view.default, aten._unsafe_view.default, aten.unsqueeze.default, aten.squeeze.default,
               aten.squeeze.dim, aten.squeeze.dims, aten.flatten.using_ints, aten.unflatten.int)  # fmt: skip
+
+REDUCTIONS = (aten.sum.dim_IntList, aten.mean.dim, aten.amax.default, aten.amin.default)
 
 Shape = tuple[int, ...]
 Call = Callable[..., Node]
@@ -62,22 +64,47 @@ def _lowered(node: Node, call: Call) -> Node | None:
     if node.target is aten.matmul.default and shape[:-2] == (shape_of(node.args[1]) or ())[:-2]:
         pair = [call(aten.reshape.default, (n, [prod(shape[:-2]), *(shape_of(n) or ())[-2:]])) for n in node.all_input_nodes]
         return call(node.target, (pair[0], pair[-1]))
+    if node.target in REDUCTIONS:
+        return _reduced(node, source, shape, call)
     return _pointwise(node, call)
 
 
 def _pointwise(node: Node, call: Call) -> Node | None:
-    """Of operands that all have the result's shape, or one value."""
+    """Sides on which each operand has either one value or the result's number become one."""
     shape = shape_of(node) or ()
-    shapes = [shape_of(n) for n in node.all_input_nodes]
+    shapes = {n: shape_of(n) for n in node.all_input_nodes}
     pointwise = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
-    if not (pointwise or node.target in (aten.contiguous.default, aten.clone.default)) or any(
-        s is None or (s != shape and prod(s) != 1) for s in shapes
-    ):
+    if not (pointwise or node.target in (aten.contiguous.default, aten.clone.default)) or any(s is None for s in shapes.values()):
         return None
-    low = [prod(shape[: 1 - LIMIT]), *shape[1 - LIMIT :]]
-    operands = {n: call(aten.reshape.default, (n, low if shape_of(n) == shape else [1])) for n in node.all_input_nodes}
+    aligned = {n: (1,) * (len(shape) - len(s)) + s for n, s in shapes.items() if s is not None}
+    groups = _groups(shape, [tuple(s[i] == shape[i] for s in aligned.values()) for i in range(len(shape))])
+    if len(groups) > LIMIT:
+        return None
+    operands = {n: call(aten.reshape.default, (n, [prod(s[i] for i in group) for group in groups])) for n, s in aligned.items()}
     args, kwargs = (map_arg(given, lambda n: operands[n]) for given in (node.args, node.kwargs))
     return call(node.target, args, kwargs)
+
+
+def _reduced(node: Node, source: Any, shape: Shape, call: Call) -> Node | None:
+    _, dims, keep, *_ = arguments(node)
+    over = {dim % len(shape) for dim in ([dims] if isinstance(dims, int) else dims or range(len(shape)))}
+    groups = _groups(shape, [(side in over,) for side in range(len(shape))])
+    if len(groups) > LIMIT:
+        return None
+    low = call(aten.reshape.default, (source, [prod(shape[i] for i in group) for group in groups]))
+    places = [place for place, group in enumerate(groups) if group[0] in over]
+    return call(node.target, (low, places, keep, *node.args[3:]), node.kwargs) if places else low
+
+
+def _groups(shape: Shape, kinds: list[tuple[bool, ...]]) -> list[list[int]]:
+    """Neighbouring sides of one kind, together; sides of one value are left out."""
+    groups: list[list[int]] = []
+    for side in (side for side in range(len(shape)) if shape[side] != 1):
+        if groups and kinds[groups[-1][0]] == kinds[side]:
+            groups[-1].append(side)
+        else:
+            groups.append([side])
+    return groups or [[0]]
 
 
 def _order(node: Node, rank: int) -> list[int]:
@@ -126,6 +153,9 @@ def _join_reshapings(graph: GraphModule) -> None:
         shape = arguments(node)[1] if noted is None else noted  # this rewrite's own say their shape
         while isinstance(source, Node) and source.target in RESHAPINGS and len(shape_of(source) or ()) > LIMIT and not written(source):
             source = source.args[0]
-        if source is not node.args[0]:
+        stored = constant(graph, source)
+        if stored is not None and stored.ndim > LIMIT:
+            replace(graph, node, constant_node(graph, node, f"{node.name}_constant", stored.reshape(shape)))
+        elif source is not node.args[0]:
             with graph.graph.inserting_before(node):
                 replace(graph, node, graph.graph.call_function(aten.reshape.default, (source, list(shape))))

@@ -27,6 +27,25 @@ def _places(indices: Value, side: int) -> Tensor:
     return places
 
 
+def scatter(data, indices, updates, axis=0, mode="add", validate_indices=False):
+    axis = int(axis) % data.dim()
+    places = _places(indices, data.shape[axis]).flatten()
+    shape = [len(places) if i == axis else 1 for i in range(data.dim())]
+    return scatter_along_axis(data, places.reshape(shape).expand_as(updates), updates, axis, mode)
+
+
+def scatter_along_axis(data, indices, updates, axis=0, mode="add", validate_indices=False):
+    axis = int(axis) % data.dim()
+    places = _places(indices, data.shape[axis])
+    if mode == "add":
+        return data.scatter_add(axis, places, updates)
+    if mode != "update":
+        raise NotImplementedError(f"{mode} of scattered values")
+    if bool((places.sort(axis)[0].diff(dim=axis) == 0).any()):
+        raise NotImplementedError("two updates of one place, of which either may come last")
+    return data.scatter(axis, places, updates)
+
+
 def topk(x, k=1, axis=-1, ascending=False, sort=True, return_indices=True, output_indices_dtype="int32"):
     if not sort:
         raise NotImplementedError("topk without order, which is undefined")
@@ -41,4 +60,4 @@ def select(cond, a, b):
     return torch.where(as_tensor(cond).bool(), as_tensor(a), as_tensor(b))
 
 
-OPERATORS = named(gather, gather_along_axis, topk, select)
+OPERATORS = named(gather, gather_along_axis, scatter, scatter_along_axis, topk, select)

@@ -1,4 +1,4 @@
-"""One value of many."""
+"""One value of many, and sums on the way."""
 
 from __future__ import annotations
 
@@ -32,8 +32,15 @@ def reduce_argmin(x, axis=-1, keep_dims=False, output_dtype="int32"):
     return x.argmin(int(axis), bool(keep_dims)).int()
 
 
+def cumsum(x, axis=0, exclusive=False, reverse=False):
+    axis = int(axis)
+    given = x.flip(axis) if reverse else x
+    sums = given.cumsum(axis) - given if exclusive else given.cumsum(axis)
+    return sums.flip(axis) if reverse else sums
+
+
 OPERATORS: dict[str, Operator] = {
-    **named(reduce_argmax, reduce_argmin),
+    **named(reduce_argmax, reduce_argmin, cumsum),
     "reduce_mean": _reduce(lambda x, dims, keep: x.mean(dims, keep)),
     "reduce_sum": _reduce(lambda x, dims, keep: x.sum(dims, keep)),
     "reduce_max": _reduce(lambda x, dims, keep: x.amax(dims, keep)),

@@ -1,4 +1,4 @@
-"""Pictures made larger or smaller: nearest and bilinear, pixels out of channels and back."""
+"""Pictures made larger or smaller, and read at given places: nearest and bilinear; pixels out of channels and back."""
 
 from __future__ import annotations
 
@@ -64,8 +64,22 @@ def _grid(have: int, side: int, mode: str) -> Tensor:
     raise NotImplementedError(f"sampling_mode {mode}")
 
 
+PADDINGS = {("constant", False): "zeros", ("constant", True): "zeros", ("border", False): "border", ("border", True): "border",
+            ("symmetric", False): "reflection", ("reflection", True): "reflection"}  # fmt: skip
+"""(padding_mode, align_corners) -> PyTorch's padding: it mirrors at the edges of pixels, or at the middles of the outermost ones."""
+
+
+def resample(x, coordinates, sampling_mode, padding_mode, padding_value, coordinates_mode, align_corners):
+    padding = PADDINGS.get((padding_mode, bool(align_corners)))
+    if padding is None or (padding == "zeros" and float(padding_value) != 0):
+        raise NotImplementedError(f"resample with padding_mode {padding_mode} of {float(padding_value):g}, align_corners {bool(align_corners)}")
+    if coordinates_mode != "normalized_minus_one_to_one":
+        raise NotImplementedError(f"resample with coordinates_mode {coordinates_mode}")
+    return F.grid_sample(x.float(), coordinates.float(), mode=sampling_mode, padding_mode=padding, align_corners=bool(align_corners))
+
+
 OPERATORS: dict[str, Operator] = {
-    **named(upsample_nearest_neighbor, upsample_bilinear, resize_nearest_neighbor, resize_bilinear),
+    **named(upsample_nearest_neighbor, upsample_bilinear, resize_nearest_neighbor, resize_bilinear, resample),
     "pixel_shuffle": lambda x, upscale_factor: F.pixel_shuffle(x, int(upscale_factor)),
     "pixel_unshuffle": lambda x, downscale_factor: F.pixel_unshuffle(x, int(downscale_factor)),
 }
