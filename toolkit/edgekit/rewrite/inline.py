@@ -30,8 +30,9 @@ def inline(graph: GraphModule, node: Node, function: Callable[..., Any], decompo
         return function(*map_arg(node.args, given.__getitem__), **map_arg(node.kwargs, given.__getitem__))  # type: ignore[arg-type]
 
     examples = [torch.zeros(n.meta["val"].shape, dtype=n.meta["val"].dtype) for n in operands]
+    table: dict[Any, Callable[..., Any]] = {**core_aten_decompositions(), **(decompositions or {})}
     with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):  # whose recurrent layers are operators of their own
-        parts = make_fx(computed, decomposition_table={**core_aten_decompositions(), **(decompositions or {})})(*examples)
+        parts = make_fx(computed, decomposition_table=table)(*examples)
     copies: dict[Node, Node] = {}
     given = iter(operands)
     with graph.graph.inserting_before(node):
