@@ -128,7 +128,7 @@ class DynamicQuantizer(XNNPACKQuantizer):
 
     Lowering takes more than the runtime does: a convolution fed by a shuffle, slice, view, pad or normalization lowers and then fails to execute; depthwise
     and transposed ones are not covered, nor those of one input channel, which XNNPACK takes for depthwise. Of several that read one tensor the first is int8:
-    SPAN, with four such pairs, loads and does not run.
+    SPAN, with four such pairs, loads and does not run. Neither does one that reads arithmetic on shuffled pixels.
     """
 
     FRAGILE = (aten.pixel_shuffle.default, aten.view.default, aten.reshape.default, aten.slice.Tensor, aten.instance_norm.default, aten.cat.default,
@@ -162,9 +162,23 @@ class DynamicQuantizer(XNNPACKQuantizer):
     def _fragile(self, conv: Node) -> bool:
         groups = conv.args[6] if len(conv.args) > 6 else 1
         source, weight = conv.all_input_nodes[:2]
+        shuffled = _reads_shuffled(source)
         while source.target in self.ACTIVATIONS:
             source = source.all_input_nodes[0]
-        return bool(groups != 1) or weight.meta["val"].shape[1] == 1 or source.target in self.FRAGILE
+        return bool(groups != 1) or weight.meta["val"].shape[1] == 1 or shuffled or source.target in self.FRAGILE
+
+
+def _reads_shuffled(node: Node) -> bool:
+    """Whether there is a pixel shuffle between the node and the nearest layers before it."""
+    waiting, seen = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if node.target is aten.pixel_shuffle.default:
+            return True
+        if node not in seen and node.target not in WEIGHTED:
+            seen.add(node)
+            waiting += node.all_input_nodes
+    return False
 
 
 def _shares_with_float(node: Node) -> bool:
