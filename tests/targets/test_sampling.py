@@ -1,4 +1,4 @@
-"""Colour tables and bilateral grids, which most phones' picture enhancers are made of, in int8: their layers have 256 levels, places and tables do not."""
+"""Colour tables, bilateral grids and codebooks in int8: their layers have 256 levels; places, tables and what is only compared do not."""
 
 import pytest
 import torch
@@ -58,3 +58,31 @@ def test_places_and_tables_are_not_rounded(runtime, network, tmp_path):
     made.lower(rewrite.apply(net, tiles[0], made.rewrites).module, tiles[0], Quantize("int8"), tiles, file)
     session = Host().session(file)
     assert min(psnr(session((p,))[0], net(p).clamp(0, 1)) for p in pictures(4, seed=9, side=SIDE)) > 45
+
+
+class Codebook(nn.Module):
+    """Each pixel becomes the nearest of 64 entries, by the squares and products of VQ-VAEs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 3, 3, padding=1)
+        self.entries = nn.Parameter(0.5 * torch.randn(64, 16))
+
+    def forward(self, x):
+        rows = self.first(x).permute(0, 2, 3, 1).reshape(-1, 16)
+        distance = rows.square().sum(1, keepdim=True) + self.entries.square().sum(1) - rows @ (2 * self.entries).t()
+        return self.last(F.embedding(distance.argmin(1), self.entries).view(1, SIDE, SIDE, 16).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("runtime", ["executorch", "tflite", "onnx", "coreml"])
+def test_distances_are_not_rounded(runtime, tmp_path):
+    torch.manual_seed(0)
+    made, net = backend(runtime), Codebook().eval().requires_grad_(False)
+    tiles = [(p,) for p in pictures(6, seed=5, side=SIDE)]
+    file = tmp_path / f"network{made.suffix}"
+    lowered = made.lower(rewrite.apply(net, tiles[0], made.rewrites).module, tiles[0], Quantize("int8"), tiles, file)
+    assert sorted(lowered.quantized) == ["first", "last"]
+    session = Host().session(file)
+    found = [psnr(session((p,))[0], net(p).clamp(0, 1)) for p in pictures(4, seed=9, side=SIDE)]
+    print("Q", runtime, lowered.kept_float, found)
+    assert min(found) > 20

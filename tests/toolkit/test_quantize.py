@@ -8,6 +8,7 @@ from edgekit.quantize import (
     MovingAverage,
     Percentile,
     affine,
+    comparing,
     estimator,
     matches,
     round_weight,
@@ -145,6 +146,22 @@ def test_matches():
     assert matches("tail.0.0", ["tail*"])
     assert not matches("body.3.body.2", ["body.*.body.0"])
     assert not matches("head.0", [])
+
+
+def test_what_is_only_compared_is_found_back_to_the_nearest_layer():
+    reads = {
+        "encoded": ["picture"],
+        "rows": ["encoded"],
+        "product": ["rows"],
+        "squares": ["rows"],
+        "distance": ["squares", "product"],
+        "place": ["distance"],
+    }
+    reads |= {"entry": ["place"], "decoded": ["entry"]}
+    layers = {"encoded", "product", "decoded"}
+    assert comparing(reads, layers, choices={"place"}) == {"product", "squares", "distance"}
+    assert comparing(reads | {"shown": ["distance"]}, layers, choices={"place"}) == set()
+    assert comparing(reads, layers, choices=()) == set()
 
 
 def test_arithmetic_around_a_quotient_is_sensitive_where_one_side_has_no_layer():

@@ -89,7 +89,23 @@ def sensitive_arithmetic(reads: Mapping[T, Iterable[T]], layers: Container[T], s
     }
 
 
+def comparing(reads: Mapping[T, Iterable[T]], layers: Container[T], choices: Container[T]) -> set[T]:
+    """What is only compared: operators that nothing but `choices` (the place of the largest or smallest) reads in the end, back to the nearest layers and those
+    included. Rounded, the distances to a codebook's entries choose others. Arguments as for `sensitive_arithmetic`."""
+    readers: dict[T, list[T]] = {}
+    for node, sources in reads.items():
+        for source in sources:
+            readers.setdefault(source, []).append(node)
+    found: set[T] = set()
+    for node in reversed(list(reads)):
+        if node not in choices and readers.get(node) and all(r in choices or (r in found and r not in layers) for r in readers[node]):
+            found.add(node)
+    return found
+
+
 aten = torch.ops.aten
+
+CHOICES = (aten.argmin.default, aten.argmax.default)
 
 SENSITIVE = (
     aten.reciprocal.default, aten.sqrt.default, aten.rsqrt.default, aten.pow.Tensor_Scalar, aten.pow.Tensor_Tensor, aten.log.default,
@@ -102,12 +118,13 @@ SENSITIVE = (
 
 
 def sensitive_nodes(graph: GraphModule, layers: Container[Node]) -> set[Node]:
-    """The same for a graph of PyTorch's operators, and what computes with whole numbers: places in a table have no levels."""
+    """Both for a graph of PyTorch's operators, and what computes with whole numbers: places in a table have no levels."""
     reads = {n: n.all_input_nodes for n in graph.graph.nodes if n.op == "call_function"}
     divisions = {n for n in reads if n.target is aten.div.Tensor and isinstance(n.args[1], Node) and n.args[1].op != "get_attr"}
     values = {n: n.meta.get("val") for n in reads}
     whole = {n for n, value in values.items() if isinstance(value, Tensor) and not value.is_floating_point()}
-    return sensitive_arithmetic(reads, layers, divisions | {n for n in reads if n.target in SENSITIVE}) | whole
+    compared = comparing(reads, layers, {n for n in reads if n.target in CHOICES})
+    return sensitive_arithmetic(reads, layers, divisions | {n for n in reads if n.target in SENSITIVE}) | compared | whole
 
 
 def told(ranges: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:

@@ -93,7 +93,7 @@ def _chosen(graph: GraphModule, quantize: Quantize) -> list[Node]:
             raise LoweringError(f"coreml: float_types has '{name}'; expected some of {', '.join(FLOAT_TYPES)}")
     exempt = {FLOAT_TYPES[name] for name in quantize.float_types}
     arithmetic = sensitive_nodes(graph, {n for n in graph.graph.nodes if n.target in (*WEIGHTED, aten.bmm.default, aten.matmul.default)})
-    candidates = [n for n in graph.graph.nodes if (n.target in INT8 and n.args[1].op == "get_attr") or (_is_residual(n) and n not in arithmetic)]
+    candidates = [n for n in graph.graph.nodes if n not in arithmetic and ((n.target in INT8 and n.args[1].op == "get_attr") or _is_residual(n))]
     for glob in quantize.float_layers:
         if not any(matches(_layer(node), [glob]) for node in graph.graph.nodes if node.target in (*WEIGHTED, aten.add.Tensor)):
             names = [_layer(node) for node in candidates]

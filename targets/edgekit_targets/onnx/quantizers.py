@@ -20,7 +20,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from torch import Tensor
 
 from edgekit.errors import LoweringError
-from edgekit.quantize import RangeEstimator, estimator, matches, sensitive_arithmetic
+from edgekit.quantize import RangeEstimator, comparing, estimator, matches, sensitive_arithmetic
 from edgekit.recipe import Estimator, Quantize
 from edgekit_targets.onnx import graphs
 from edgekit_targets.onnx.host import session_options
@@ -183,13 +183,16 @@ def _bounds(model: ModelProto) -> dict[str, tuple[float, float]]:
 
 
 def _sensitive(model: ModelProto) -> set[str]:
-    """The tensors around divisions, roots and angles that no layer reads or none writes. A power of two or three is a product, no sensitive one."""
+    """The tensors around divisions, roots and angles that no layer reads or none writes, and what is only compared. A power of two or three is a product, no
+    sensitive one."""
     known, kinds = graphs.constants(model), {name: node for node in model.graph.node for name in node.output}
     divisions = {name for name, node in kinds.items() if node.op_type == "Div" and node.input[1] not in known}
     powers = {name for name, node in kinds.items() if node.op_type == "Pow" and graphs.scalar(known.get(node.input[1])) not in (2.0, 3.0)}
     others = {name for name, node in kinds.items() if node.op_type in SENSITIVE}
     layers = {name for name, node in kinds.items() if node.op_type in graphs.WEIGHTED}
-    return sensitive_arithmetic({name: node.input for name, node in kinds.items()}, layers, divisions | powers | others)
+    reads = {name: node.input for name, node in kinds.items()}
+    choices = {name for name, node in kinds.items() if node.op_type in ("ArgMin", "ArgMax")}
+    return sensitive_arithmetic(reads, layers, divisions | powers | others) | comparing(reads, layers, choices)
 
 
 def _chosen(model: ModelProto, types: Sequence[str], quantize: Quantize) -> list[NodeProto]:

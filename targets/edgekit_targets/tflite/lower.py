@@ -117,7 +117,8 @@ def _quantize(
     """(file, quantized layers, layers kept float, facts)."""
     file = flatbuffer.read(content, "float file")
     found = layers.find(file, network)
-    chosen = [layer for layer in found if not _exempt(layer.name, layer.type, quantize)]
+    compared = quantizer.compared(file)
+    chosen = [layer for layer in found if layer.op.index not in compared and not _exempt(layer.name, layer.type, quantize)]
     if not chosen:
         raise LoweringError(f"tflite {quantize.precision}: no layer left to quantize among {len(found)}; check float_layers and float_types")
     kept = tuple(layer.name for layer in found if layer not in chosen)

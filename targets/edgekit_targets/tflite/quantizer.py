@@ -12,7 +12,7 @@ from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.quantizer import Quantizer
 
 from edgekit.errors import LoweringError
-from edgekit.quantize import sensitive_arithmetic
+from edgekit.quantize import comparing, sensitive_arithmetic
 from edgekit.recipe import Precision
 from edgekit_targets.tflite import flatbuffer
 from edgekit_targets.tflite.calibrate import Ranges
@@ -54,11 +54,22 @@ def followers(graph: Graph, layers: Sequence[Op], sums: bool) -> list[Op]:
 
 def _sensitive(graph: Graph) -> set[int]:
     """The operators around divisions, roots and angles that no layer reads or none writes."""
-    producers = {t.index: op.index for op in graph.ops for t in op.outputs}
-    reads = {op.index: [producers[t.index] for t in op.inputs if t is not None and t.index in producers] for op in graph.ops}
     divisions = {op.index for op in graph.ops if op.kind == "DIV" and op.inputs[1] is not None and not op.inputs[1].is_constant}
-    layers = {op.index for op in graph.ops if op.kind in LAYER_KINDS or op.kind == "BATCH_MATMUL"}
-    return sensitive_arithmetic(reads, layers, divisions | {op.index for op in graph.ops if op.kind in SENSITIVE})
+    return sensitive_arithmetic(_reads(graph), _layers(graph), divisions | {op.index for op in graph.ops if op.kind in SENSITIVE})
+
+
+def compared(graph: Graph) -> set[int]:
+    """The operators, layers too, that are only compared: `edgekit.quantize.comparing`."""
+    return comparing(_reads(graph), _layers(graph), {op.index for op in graph.ops if op.kind in ("ARG_MIN", "ARG_MAX")})
+
+
+def _reads(graph: Graph) -> dict[int, list[int]]:
+    producers = {t.index: op.index for op in graph.ops for t in op.outputs}
+    return {op.index: [producers[t.index] for t in op.inputs if t is not None and t.index in producers] for op in graph.ops}
+
+
+def _layers(graph: Graph) -> set[int]:
+    return {op.index for op in graph.ops if op.kind in LAYER_KINDS or op.kind == "BATCH_MATMUL"}
 
 
 def quantize(content: bytes, precision: Precision, ops: Sequence[Op], ranges: Ranges) -> bytes:
