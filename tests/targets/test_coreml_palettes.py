@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from tiny import psnr
+from tiny import pictures, psnr
 
-from edgekit import rewrite
+from edgekit import models, rewrite
 from edgekit.errors import LoweringError
 from edgekit.models.edsr import EDSR
 from edgekit.palette import cluster, snap
@@ -90,6 +90,20 @@ def test_the_bits_on_disk_are_the_bits_asked_for(tmp_path, tiles, options):
         stored = sum(file.stat().st_size for file in made.file.rglob("weight.bin"))
         weights = sum(layer.weight.size for layer in inspect.read(made.file).layers)
         assert stored < weights * made.facts["palette_bits"]["head.0"] / 8 + 20_000
+
+
+def test_a_kernel_that_was_never_trained_is_a_layer_too(tmp_path):
+    """edsr-mobile adds the enlarged picture by a fixed kernel, which is a buffer."""
+    torch.manual_seed(0)
+    model = models.load("edsr-mobile")
+    tiles = [(p,) for p in pictures(4)]
+    kernel = model.module.anchor.weight.clone()
+    made = IOS18.lower(
+        rewrite.apply(model.module, tiles[0], CoreML.rewrites).module, tiles[0], Quantize("palettized-6"), tiles, tmp_path / "m.mlpackage"
+    )
+    assert "anchor" in made.quantized and torch.equal(model.module.anchor.weight, kernel)
+    with torch.no_grad():
+        assert psnr(output(made, tiles[0]), model.module(*tiles[0]).clamp(0, 1)) > 40
 
 
 @pytest.mark.parametrize(

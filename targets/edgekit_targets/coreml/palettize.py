@@ -115,7 +115,7 @@ def _columns(node: Node, arguments: Sequence[Any]) -> Tensor:
 
 def _replace(graph: GraphModule, node: Node, bits: int, inputs: _Inputs | None, *, whole_levels: bool) -> None:
     weight = str(node.args[1].target)  # type: ignore[union-attr]
-    before = graph.get_parameter(weight).detach()
+    before = _stored(graph, weight)
     importance = None if inputs is None else (torch.diag(inputs.moments) / inputs.count).clamp_min(1e-12).reshape(before.shape[1:])
     centres = palette.cluster(before, bits, importance)
     if whole_levels:
@@ -129,10 +129,18 @@ def _replace(graph: GraphModule, node: Node, bits: int, inputs: _Inputs | None, 
     bias = node.args[2] if len(node.args) > 2 else None
     if isinstance(bias, Node) and bias.op == "get_attr":
         shift = (before - after).flatten(1) @ (inputs.total / inputs.count)
-        _set(graph, str(bias.target), graph.get_parameter(str(bias.target)).detach() + shift)
+        _set(graph, str(bias.target), _stored(graph, str(bias.target)) + shift)
+
+
+def _stored(graph: GraphModule, path: str) -> Tensor:
+    """A parameter, or a buffer: kernels that were never trained."""
+    owner, _, name = path.rpartition(".")
+    return getattr(graph.get_submodule(owner), name).detach()
 
 
 def _set(graph: GraphModule, path: str, value: Tensor) -> None:
-    """A new parameter: the old one may be the enhancer's own."""
+    """A new parameter: the old one, or the buffer, may be the enhancer's own."""
     owner, _, name = path.rpartition(".")
-    setattr(graph.get_submodule(owner), name, nn.Parameter(value, requires_grad=False))
+    module = graph.get_submodule(owner)
+    module._buffers.pop(name, None)
+    setattr(module, name, nn.Parameter(value, requires_grad=False))
