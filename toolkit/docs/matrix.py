@@ -14,7 +14,6 @@ import math
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,16 +35,13 @@ FLAT = 0.05
 KNOWN = {"RestoreFormer": "on what its codebook's entries are compared with"}
 """Networks that with random weights amplify noise so much that PyTorch itself would not be green, and where the noise is added (`with_noise`)."""
 
-SPARED = {"RestoreFormer": ("onnx", ("*.encoder.*",))}
-"""Where int8 shows what it can do nevertheless: the runtime, and what stays in float there, in the precision "int8-spared"."""
-
 NOISE = 0.01
 """Of the standard deviation."""
 
 UNCHANGED = 1e-6
 """Up to here a value is the picture's own."""
 
-GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0, "int8-spared": 25.0}
+GREEN_DB = {"fp32": 60.0, "int8": 25.0, "int8-weights": 25.0}
 """SQNR from which a cell is green. Random networks are no restorers: their int8 numbers compare runtimes, not pictures."""
 
 
@@ -63,10 +59,6 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
     from edgekit_targets.devices.host import Host
 
     start = time.monotonic()
-    chosen = recipe.load(precision.removesuffix("-spared"))
-    if precision.endswith("-spared"):
-        assert chosen.quantize is not None
-        chosen = replace(chosen, quantize=replace(chosen.quantize, float_layers=SPARED[name][1]))
     # How far a pixel reaches does not matter for one tile per picture, and takes minutes to find out of some transformers.
     probe.reach = lambda module, inputs, found: probe.Reach("whole", None, found.multiple_of)
     pipeline.LATENCY_RUNS = 1  # no time is reported
@@ -86,7 +78,7 @@ def measure(name: str, runtime: str, precision: str) -> Cell:
         bundle = pipeline.export(
             enhancer,
             Target("matrix", ()),
-            [pipeline.Job(backend(runtime), chosen)],
+            [pipeline.Job(backend(runtime), recipe.load(precision))],
             few(calibration_set("photos"), 8 if max(side) <= 256 else 2),
             few(test_set(), 2),
             Host(),
@@ -167,12 +159,11 @@ def _tensor(file: Path, shape: Sequence[int]) -> Tensor:
 def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
     from spandrel_networks import TRAINED
 
-    table = [cell for key, cell in made.items() if not key.endswith("-spared")]
-    counts = {status: sum(cell["status"] == status for cell in table) for status in ("green", "low", "flat", "failed")}
+    counts = {status: sum(cell["status"] == status for cell in made.values()) for status in ("green", "low", "flat", "failed")}
     lines = [
         "# Every architecture, every backend",
         "",
-        f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(table)} of {len(names) * len(COLUMNS)} cells, {counts['green']} green,",
+        f"Written by `make matrix` on {datetime.now(UTC).date().isoformat()}: {len(made)} of {len(names) * len(COLUMNS)} cells, {counts['green']} green,",
         f"{counts['low']} low, {counts['flat']} flat, {counts['failed']} failed. spandrel's architectures, each in a small size with random weights "
         f"({', '.join(TRAINED)}: trained for minutes), one file per",
         f"cell at {SIDE}x{SIDE} px (more where the network needs more), executed on this machine (Core ML by edgekit's evaluator) and compared with PyTorch in",
@@ -199,9 +190,6 @@ def page(made: dict[str, dict[str, Any]], names: list[str]) -> None:
                 reasons.append(f"- {name}, {runtime} {precision}: {cell['status']}: {cell['reason']}")
         if name in KNOWN and any(f"- {name}," in reason for reason in reasons):
             reasons.append(f"  PyTorch itself, in float32, gives {with_noise(name):.0f} dB with noise of {NOISE:.0%} {KNOWN[name]}.")
-        if name in SPARED and (cell := made.get(f"{name}/{SPARED[name][0]}/int8-spared")):
-            layers = ", ".join(f"`{glob}`" for glob in SPARED[name][1])
-            reasons.append(f"  With `float_layers` {layers}, int8 on {SPARED[name][0]}: {cell['sqnr_db']:.0f} dB, {cell['bytes'] / 1e6:.0f} MB.")
         lines.append(f"| {name} | " + " | ".join(row) + " |")
     PAGE.write_text("\n".join([*lines, "", "## Why not green", "", *(reasons or ["Nothing so far."])]) + "\n", "utf-8")
 
@@ -210,8 +198,7 @@ def main() -> None:
     from spandrel_networks import SMALL
 
     options, names = cells.options(__doc__), sorted(SMALL)
-    every = [(name, *column) for name in names for column in COLUMNS] + [(name, SPARED[name][0], "int8-spared") for name in SPARED]
-    page(cells.fill(CELLS, every, measure, options), names)
+    page(cells.fill(CELLS, ((name, *column) for name in names for column in COLUMNS), measure, options), names)
 
 
 if __name__ == "__main__":
