@@ -26,8 +26,8 @@ RATE = 1e-3
 
 
 def fit(name: str, seconds: float) -> None:
+    community.registry()  # without which spandrel cannot be imported beside a torchvision made for CUDA
     network = built(name)
-    community.registry()
     found = community.recognized(network.state_dict())
     assert found is not None
     degrade = enhancer_of(name, found.module, found.contract, source="", licence="", sha256="").degrade

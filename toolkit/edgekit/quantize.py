@@ -118,7 +118,7 @@ SENSITIVE = (
 
 
 def sensitive_nodes(graph: GraphModule, layers: Container[Node]) -> set[Node]:
-    """Both for a graph of PyTorch's operators, and what computes with whole numbers: places in a table have no levels."""
+    """`sensitive_arithmetic` and what is `comparing` in a graph of PyTorch's operators, and what computes with whole numbers: those have no levels."""
     reads = {n: n.all_input_nodes for n in graph.graph.nodes if n.op == "call_function"}
     divisions = {n for n in reads if n.target is aten.div.Tensor and isinstance(n.args[1], Node) and n.args[1].op != "get_attr"}
     values = {n: n.meta.get("val") for n in reads}
